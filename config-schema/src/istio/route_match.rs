@@ -1,0 +1,42 @@
+//! Conditions of an HTTP rule.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::value::StringMatch;
+
+/// Conditions that must all hold; empty matches every request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct HttpMatch {
+    /// Name, appended to the rule's name in logs.
+    pub name: String,
+    /// Path without query, normalised; `prefix` is a plain string prefix.
+    pub uri: Option<StringMatch>,
+    /// `http` or `https`, as the client came.
+    pub scheme: Option<StringMatch>,
+    /// Method, case-sensitive.
+    pub method: Option<StringMatch>,
+    /// Host with port as the client sent it, case-sensitive.
+    pub authority: Option<StringMatch>,
+    /// Headers; several values of one are joined with a comma. `{}` asks for presence.
+    pub headers: BTreeMap<String, Option<StringMatch>>,
+    /// Port of the Gateway server.
+    pub port: u32,
+    /// Labels compared with the gateway's own, not the client's.
+    pub source_labels: BTreeMap<String, String>,
+    /// Gateways it is for; default those of the VirtualService.
+    pub gateways: Vec<String>,
+    /// Query parameters, first value, as sent. `{}` asks for presence.
+    pub query_params: BTreeMap<String, StringMatch>,
+    /// Compares exact and prefix paths without case.
+    pub ignore_uri_case: bool,
+    /// Headers that must not match; an absent header satisfies it.
+    pub without_headers: BTreeMap<String, Option<StringMatch>>,
+    /// Namespace compared with the gateway's own.
+    pub source_namespace: String,
+    /// Name for the route's own statistics.
+    pub stat_prefix: String,
+}

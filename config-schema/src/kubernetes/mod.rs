@@ -1,0 +1,5 @@
+//! The few kinds of Kubernetes that a gateway's configuration refers to.
+
+pub mod endpoint_slice;
+pub mod secret;
+pub mod service;

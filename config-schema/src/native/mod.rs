@@ -1,0 +1,3 @@
+//! Our own kinds (`sluice.dev/v1alpha1`), for what Istio has no word for.
+
+pub mod settings;

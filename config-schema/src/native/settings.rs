@@ -1,0 +1,158 @@
+//! GatewaySettings: what this process is and where it listens.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::istio::mesh_config::MeshConfig;
+use crate::value::Duration;
+
+/// Settings of the process; one document among the others.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct GatewaySettings {
+    /// Identity that selectors and policies see.
+    pub node: Node,
+    /// Address of listeners whose Gateway names none.
+    pub bind_address: String,
+    /// Port of a Gateway to the port really bound; 0 is any free one, absent the number itself.
+    pub port_map: BTreeMap<String, u16>,
+    /// The operator's port.
+    pub admin: AdminAddress,
+    /// The port of health checks.
+    pub health: HealthAddress,
+    /// Istio's MeshConfig, the part that a gateway needs.
+    pub mesh_config: MeshConfig,
+    /// Where rate limits are counted; absent counts in memory.
+    #[schemars(extend("x-support" = "later"))]
+    pub redis: Option<RedisSettings>,
+    /// Certificates in files.
+    #[schemars(extend("x-support" = "later"))]
+    pub secrets: Option<SecretsSettings>,
+    /// Worker threads; 0 is one per core.
+    pub workers: u32,
+    /// How names are resolved.
+    pub dns: DnsSettings,
+    /// Bounds on what clients may do.
+    pub limits: Limits,
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        Self {
+            node: Node::default(),
+            bind_address: "0.0.0.0".to_owned(),
+            port_map: BTreeMap::new(),
+            admin: AdminAddress::default(),
+            health: HealthAddress::default(),
+            mesh_config: MeshConfig::default(),
+            redis: None,
+            secrets: None,
+            workers: 0,
+            dns: DnsSettings::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Identity that selectors and policies see.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Node {
+    /// Name in metrics and logs.
+    pub name: String,
+    /// Namespace whose policies apply, beside the root namespace.
+    pub namespace: String,
+    /// Labels that the selectors of Gateways and policies are matched against.
+    pub labels: BTreeMap<String, String>,
+    /// `region/zone/subzone`.
+    #[schemars(extend("x-support" = "later"))]
+    pub locality: String,
+    /// Domain of Kubernetes services.
+    pub cluster_domain: String,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            name: "sluice".to_owned(),
+            namespace: "istio-system".to_owned(),
+            labels: BTreeMap::from([("istio".to_owned(), "ingressgateway".to_owned())]),
+            locality: String::new(),
+            cluster_domain: "cluster.local".to_owned(),
+        }
+    }
+}
+
+/// The operator's port.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct AdminAddress {
+    /// Address and port; keep it on loopback.
+    pub address: String,
+}
+
+impl Default for AdminAddress {
+    fn default() -> Self {
+        Self { address: "127.0.0.1:15000".to_owned() }
+    }
+}
+
+/// The port of health checks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct HealthAddress {
+    /// Address and port.
+    pub address: String,
+}
+
+impl Default for HealthAddress {
+    fn default() -> Self {
+        Self { address: "0.0.0.0:15021".to_owned() }
+    }
+}
+
+/// Where rate limits are counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RedisSettings {
+    /// `redis://host:port/db`.
+    pub url: String,
+}
+
+/// Certificates in files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SecretsSettings {
+    /// Folder with `<credentialName>/{tls.crt,tls.key,ca.crt,ca.crl}`.
+    pub directory: String,
+}
+
+/// How names are resolved.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct DnsSettings {
+    /// Servers as `address:port`; empty uses the system's.
+    pub servers: Vec<String>,
+}
+
+/// Bounds on what clients may do.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Limits {
+    /// Most client connections at once; 0 is half of the file descriptors.
+    pub max_connections: u32,
+    /// Most connections of one client address at once; 0 is no bound.
+    pub max_connections_per_client: u32,
+    /// Bound on a whole request head; default 10s.
+    pub head_timeout: Option<Duration>,
+    /// Closes a connection that carries no request for this long; default 60s.
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_connections: 0, max_connections_per_client: 0, head_timeout: None, idle_timeout: None }
+    }
+}

@@ -1,0 +1,212 @@
+//! Turns files and folders of YAML into [`Documents`], within bounds, with every problem found.
+//!
+//! A folder is read recursively in sorted order, hidden entries left out (a mounted
+//! ConfigMap keeps its data behind `..data`); symlinks are followed. Each file passes the
+//! bounds before a value is built from it, and one bad document does not hide the next.
+
+pub(crate) mod bounds;
+pub(crate) mod locate;
+pub(crate) mod strict;
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize as _;
+use serde_yaml::Value;
+
+use crate::document::Documents;
+use crate::problem::{Position, Problem, Problems, Severity, code};
+
+/// A larger file is refused before it is parsed.
+pub const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// More files than this in one folder tree are refused.
+pub const MAX_FILES: usize = 100_000;
+
+/// Folders nested deeper than this are refused; a symlink cycle ends here.
+const MAX_FOLDER_DEPTH: usize = 32;
+
+/// One file that was read.
+#[derive(Debug)]
+pub struct Source {
+    /// Number of the file in the order of reading.
+    pub id: u32,
+    /// Path as the operator would write it.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// The document a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    /// [`Source::id`].
+    pub source: u32,
+    /// Position in the YAML stream, from 0.
+    pub document: u32,
+    /// Position in `items` when the document is a `List`.
+    pub item: Option<u32>,
+}
+
+/// Reads every document of these files and folders.
+///
+/// Problems of reading (no such file, no YAML, unknown field …) are in the second value;
+/// what could be read is in the first either way.
+pub fn read(paths: &[PathBuf]) -> (Documents, Problems) {
+    let mut reader = Reader::default();
+    for path in paths {
+        reader.path(path);
+    }
+    reader.finish()
+}
+
+/// Reads one text as if it were a file of this name.
+pub fn read_text(name: &str, text: &str) -> (Documents, Problems) {
+    let mut reader = Reader::default();
+    reader.text(name, text.to_owned());
+    reader.finish()
+}
+
+#[derive(Default)]
+struct Reader {
+    documents: Documents,
+    problems: Problems,
+    files: u32,
+}
+
+impl Reader {
+    fn finish(self) -> (Documents, Problems) {
+        let Self { documents, problems, files: _ } = self;
+        let mut report = Problems::about(documents.sources.clone());
+        report.absorb(problems);
+        (documents, report)
+    }
+
+    fn path(&mut self, path: &Path) {
+        if path.is_dir() {
+            let mut files = Vec::new();
+            if let Err(problem) = collect(path, 0, &mut files) {
+                self.problems.push(problem);
+            }
+            for file in files {
+                self.file(&file);
+            }
+        } else {
+            self.file(path);
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        match load(path) {
+            Ok(text) => self.text(&path.display().to_string(), text),
+            Err(problem) => self.problems.push(problem),
+        }
+    }
+
+    fn text(&mut self, name: &str, text: String) {
+        // JSON may indent with tabs, which YAML forbids; inside JSON strings they are escaped.
+        let text = if name.ends_with(".json") { text.replace('\t', " ") } else { text };
+        let source = Arc::new(Source { id: self.files, name: name.to_owned(), text });
+        self.files += 1;
+        self.documents.sources.push(Arc::clone(&source));
+        if let Err(excess) = bounds::check(&source.text) {
+            let mut problem = Problem::new(code::TOO_LARGE, Severity::Error, excess.message).help(excess.help);
+            problem.position = excess.position;
+            self.problems.push(whole(problem, &source));
+            return;
+        }
+        for (number, document) in serde_yaml::Deserializer::from_str(&source.text).enumerate() {
+            let origin = Origin { source: source.id, document: index(number), item: None };
+            match Value::deserialize(document).and_then(|mut it| it.apply_merge().map(|()| it)) {
+                Ok(Value::Null) => {}
+                Ok(value) => self.documents.take(value, origin, &mut self.problems),
+                Err(error) => {
+                    let ends_stream = error.location().is_none_or(|_| !is_duplicate(&error));
+                    self.problems.push(syntax(&error, origin, &source));
+                    if ends_stream {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn index(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Whether the parser can go on with the next document.
+fn is_duplicate(error: &serde_yaml::Error) -> bool {
+    error.to_string().contains("duplicate entry")
+}
+
+fn whole(mut problem: Problem, source: &Source) -> Problem {
+    problem.origin = Some(Origin { source: source.id, document: 0, item: None });
+    problem
+}
+
+fn syntax(error: &serde_yaml::Error, origin: Origin, source: &Source) -> Problem {
+    let text = error.to_string();
+    // serde_yaml appends the place that the report prints by itself.
+    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    let mut problem = Problem::new(code::UNREADABLE, Severity::Error, format!("not valid YAML: {message}"));
+    problem.position = error.location().map(|at| Position { line: at.line(), column: at.column() });
+    problem.origin = Some(Origin { source: source.id, ..origin });
+    problem.help("each document must be one mapping with apiVersion, kind and metadata")
+}
+
+/// All files of a folder with an ending that we read, sorted, hidden ones left out.
+fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
+    let unreadable = |error: std::io::Error| {
+        Problem::new(code::UNREADABLE, Severity::Error, format!("cannot read folder {}: {error}", folder.display()))
+    };
+    if depth > MAX_FOLDER_DEPTH {
+        let message = format!("{} is nested over {MAX_FOLDER_DEPTH} folders deep", folder.display());
+        return Err(Problem::new(code::TOO_LARGE, Severity::Error, message).help("is there a symlink cycle?"));
+    }
+    let mut entries: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        entries.push(entry.map_err(unreadable)?.path());
+    }
+    entries.sort();
+    for entry in entries {
+        let hidden = entry.file_name().is_none_or(|it| it.as_encoded_bytes().starts_with(b"."));
+        if hidden {
+            continue;
+        }
+        if entry.is_dir() {
+            collect(&entry, depth + 1, files)?;
+        } else if entry.extension().is_some_and(|it| it == "yaml" || it == "yml" || it == "json") {
+            if files.len() >= MAX_FILES {
+                let message = format!("{} holds more than {MAX_FILES} files", folder.display());
+                return Err(Problem::new(code::TOO_LARGE, Severity::Error, message));
+            }
+            files.push(entry);
+        }
+    }
+    Ok(())
+}
+
+/// The text of a file, refused when too large or not UTF-8.
+fn load(path: &Path) -> Result<String, Problem> {
+    let unreadable = |what: String| {
+        Problem::new(code::UNREADABLE, Severity::Error, format!("cannot read {}: {what}", path.display()))
+    };
+    let file = fs::File::open(path).map_err(|it| unreadable(it.to_string()))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|it| unreadable(it.to_string()))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let message = format!("{} is larger than {} MiB", path.display(), MAX_FILE_BYTES >> 20);
+        return Err(Problem::new(code::TOO_LARGE, Severity::Error, message).help("split the file"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|it| **it == b'\n').count();
+        unreadable(format!("not UTF-8 in line {}", line + 1))
+    })
+}
+
+#[cfg(test)]
+mod tests;

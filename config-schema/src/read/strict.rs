@@ -1,0 +1,332 @@
+//! Fills the schema types from a YAML value, and reports every unknown field and wrong value.
+//!
+//! A [`Node`] is a serde deserializer that knows where it stands. It sees the field names
+//! of each struct it fills, so an unknown key is reported with the nearest known one and
+//! the rest of the document is still read. After a wrong value the field is taken as unset
+//! and the document is filled again, so that one reading finds all mistakes. Null counts as
+//! unset, as in Kubernetes; so does an empty string where a string will not do.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde_yaml::{Mapping, Number, Value};
+
+use crate::problem::{FieldPath, Problem, Segment, Severity, code};
+use crate::suggest;
+
+/// More wrong values than this in one document are not looked for.
+const MAX_WRONG_VALUES: usize = 100;
+
+/// Structs whose name begins so describe only a part of what Kubernetes writes.
+const LENIENT: &str = "Kubernetes";
+
+/// Fills `T` from `value`, whose place is `prefix`; problems go to `report`.
+pub(crate) fn fill<T: for<'de> Deserialize<'de>>(
+    mut value: Value,
+    prefix: &str,
+    report: &mut dyn FnMut(Problem),
+) -> Option<T> {
+    for _ in 0..MAX_WRONG_VALUES {
+        let unknown = RefCell::new(Vec::new());
+        let root = FieldPath::parse(prefix);
+        let node = Node { value: &value, path: &Path::Root(&root), unknown: &unknown };
+        let failure = match T::deserialize(node) {
+            Ok(filled) => {
+                unknown.into_inner().into_iter().for_each(&mut *report);
+                return Some(filled);
+            }
+            Err(failure) => failure,
+        };
+        let path = failure.path.clone().unwrap_or_else(|| root.clone());
+        let depth = root.0.len();
+        let Some(place) = path.0.get(depth..).and_then(|it| descend(&mut value, it)) else {
+            report(failure.into_problem(path));
+            return None;
+        };
+        let was_empty = matches!(place, Value::String(it) if it.is_empty());
+        if place.is_null() {
+            // Already unset, so unsetting it does not help.
+            unknown.into_inner().into_iter().for_each(&mut *report);
+            report(failure.into_problem(path));
+            return None;
+        }
+        *place = Value::Null;
+        if !was_empty {
+            report(failure.into_problem(path));
+        }
+    }
+    None
+}
+
+fn descend<'v>(value: &'v mut Value, path: &[Segment]) -> Option<&'v mut Value> {
+    path.iter().try_fold(value, |value, segment| match segment {
+        Segment::Key(key) => value
+            .as_mapping_mut()?
+            .iter_mut()
+            .find(|(name, _)| key_text(name).as_deref() == Some(key.as_str()))
+            .map(|(_, value)| value),
+        Segment::Index(index) => value.as_sequence_mut()?.get_mut(*index),
+    })
+}
+
+/// Why a value could not be filled, and where.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    help: String,
+    path: Option<FieldPath>,
+}
+
+impl Failure {
+    fn at(mut self, path: &Path<'_>) -> Self {
+        self.path.get_or_insert_with(|| path.written_out());
+        self
+    }
+
+    fn into_problem(self, path: FieldPath) -> Problem {
+        let mut problem = Problem::new(code::WRONG_TYPE, Severity::Error, self.message).help(self.help);
+        problem.field = path;
+        problem
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl de::Error for Failure {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self { message: message.to_string(), help: String::new(), path: None }
+    }
+
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let help = match found {
+            de::Unexpected::Bool(_) | de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) => {
+                "a text that looks like a number or a boolean needs quotes"
+            }
+            _ => "",
+        };
+        Self { message: format!("expected {expected}, found {found}"), help: help.to_owned(), path: None }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self { message: format!("unknown value `{variant}`"), help: suggest::hint(variant, expected), path: None }
+    }
+}
+
+/// The way to a value, linked on the stack and written out only when something is wrong.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Root(&'a FieldPath),
+    Key(&'a Path<'a>, &'a str),
+    Index(&'a Path<'a>, usize),
+}
+
+impl Path<'_> {
+    fn written_out(&self) -> FieldPath {
+        let (mut path, segment) = match self {
+            Self::Root(path) => return (*path).clone(),
+            Self::Key(parent, key) => (parent.written_out(), Segment::Key((*key).to_owned())),
+            Self::Index(parent, index) => (parent.written_out(), Segment::Index(*index)),
+        };
+        path.0.push(segment);
+        path
+    }
+}
+
+/// A value, where it stands, and where unknown fields are reported.
+#[derive(Clone, Copy)]
+struct Node<'a> {
+    value: &'a Value,
+    path: &'a Path<'a>,
+    unknown: &'a RefCell<Vec<Problem>>,
+}
+
+impl<'a> Node<'a> {
+    fn map<'de, V: Visitor<'de>>(self, map: &Mapping, fields: Fields, visitor: V) -> Result<V::Value, Failure> {
+        visitor.visit_map(Entries { node: self, rest: map.iter(), fields, value: None }).map_err(|it| it.at(self.path))
+    }
+
+    fn scalar<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        match self.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(it) => visitor.visit_bool(*it),
+            Value::Number(it) => number(it, visitor),
+            Value::String(it) => visitor.visit_str(it),
+            Value::Sequence(it) => visitor.visit_seq(Elements { node: self, rest: it.iter().enumerate() }),
+            Value::Mapping(it) => self.map(it, Fields::Any, visitor),
+            Value::Tagged(it) => Err(de::Error::custom(format!("YAML tag `{}` is not allowed", it.tag))),
+        }
+        .map_err(|it| it.at(self.path))
+    }
+}
+
+fn number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, Failure> {
+    match (number.as_u64(), number.as_i64(), number.as_f64()) {
+        (Some(it), _, _) => visitor.visit_u64(it),
+        (None, Some(it), _) => visitor.visit_i64(it),
+        (None, None, it) => visitor.visit_f64(it.unwrap_or(f64::NAN)),
+    }
+}
+
+impl<'de> de::Deserializer<'de> for Node<'_> {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Failure> {
+        visitor.visit_newtype_struct(self).map_err(|it| it.at(self.path))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        let fields = if name.starts_with(LENIENT) { Fields::Some(fields) } else { Fields::All(fields) };
+        match self.value {
+            // `spec:` without anything below it is an empty spec.
+            Value::Null => self.map(&Mapping::new(), fields, visitor),
+            Value::Mapping(map) => self.map(map, fields, visitor),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_) | Value::Tagged(_) => {
+                self.scalar(visitor)
+            }
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        match self.value {
+            Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Sequence(_)
+            | Value::Mapping(_)
+            | Value::Tagged(_) => Err(de::Error::custom("expected one of the names of an enumeration")),
+        }
+        .map_err(|it: Failure| it.at(self.path))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string
+        bytes byte_buf unit unit_struct seq tuple tuple_struct map identifier
+    }
+}
+
+/// Which keys a mapping may have.
+#[derive(Clone, Copy)]
+enum Fields {
+    /// Any: a map.
+    Any,
+    /// These, and others that are passed over: a struct of Kubernetes.
+    Some(&'static [&'static str]),
+    /// Only these: a struct of ours.
+    All(&'static [&'static str]),
+}
+
+struct Entries<'a> {
+    node: Node<'a>,
+    rest: serde_yaml::mapping::Iter<'a>,
+    fields: Fields,
+    value: Option<(Cow<'a, str>, &'a Value)>,
+}
+
+fn key_text(key: &Value) -> Option<Cow<'_, str>> {
+    match key {
+        Value::String(it) => Some(Cow::Borrowed(it)),
+        Value::Number(it) => Some(Cow::Owned(it.to_string())),
+        Value::Bool(it) => Some(Cow::Owned(it.to_string())),
+        Value::Null | Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => None,
+    }
+}
+
+impl Entries<'_> {
+    /// Whether a key is one to fill; reports it when it should not be there.
+    fn admits(&self, key: &str) -> bool {
+        let fields = match self.fields {
+            Fields::Any => return true,
+            Fields::Some(fields) => return fields.contains(&key),
+            Fields::All(fields) if fields.contains(&key) => return true,
+            Fields::All(fields) => fields,
+        };
+        let mut problem = Problem::new(code::UNKNOWN_FIELD, Severity::Error, format!("unknown field `{key}`"))
+            .help(suggest::hint(key, fields));
+        problem.field = Path::Key(self.node.path, key).written_out();
+        self.node.unknown.borrow_mut().push(problem);
+        false
+    }
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Failure;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Failure> {
+        while let Some((key, value)) = self.rest.next() {
+            let Some(text) = key_text(key) else {
+                return Err(de::Error::custom("a key must be a text"));
+            };
+            if !self.admits(&text) || (value.is_null() && !matches!(self.fields, Fields::Any)) {
+                continue;
+            }
+            let name = seed.deserialize(text.as_ref().into_deserializer())?;
+            self.value = Some((text, value));
+            return Ok(Some(name));
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failure> {
+        let Some((key, value)) = self.value.take() else {
+            return Err(de::Error::custom("a value was asked for before its key"));
+        };
+        let path = Path::Key(self.node.path, &key);
+        let node = Node { value, path: &path, unknown: self.node.unknown };
+        seed.deserialize(node).map_err(|it| it.at(&path))
+    }
+}
+
+struct Elements<'a> {
+    node: Node<'a>,
+    rest: std::iter::Enumerate<std::slice::Iter<'a, Value>>,
+}
+
+impl<'de> SeqAccess<'de> for Elements<'_> {
+    type Error = Failure;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failure> {
+        let Some((index, value)) = self.rest.next() else { return Ok(None) };
+        let path = Path::Index(self.node.path, index);
+        if value.is_null() {
+            let failure: Failure = de::Error::custom("an entry of a list must not be null");
+            return Err(failure.at(&path));
+        }
+        let node = Node { value, path: &path, unknown: self.node.unknown };
+        seed.deserialize(node).map(Some).map_err(|it| it.at(&path))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
+}

@@ -1,0 +1,63 @@
+use super::*;
+
+#[track_caller]
+fn messages(text: &str) -> Vec<String> {
+    let (_, mut problems) = read_text("test.yaml", text);
+    problems.locate();
+    problems
+        .iter()
+        .map(|it| {
+            let at = it.position.map_or((0, 0), |at| (at.line, at.column));
+            format!("{}:{} {} {} {}", at.0, at.1, it.code.0, it.message, it.help)
+        })
+        .collect()
+}
+
+const HEAD: &str = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n";
+
+#[test]
+fn every_mistake_of_a_document_is_found_with_its_place() {
+    let found = messages(&format!(
+        "{HEAD}spec:\n  hosts: [a.example.com]\n  http:\n  - timout: 5s\n    timeout: soon\n    match:\n    - port: many\n"
+    ));
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found.iter().any(|it| it.contains("8:5 SLU0005") && it.contains("soon")), "{found:#?}");
+    assert!(found.iter().any(|it| it.contains("10:7 SLU0005")), "{found:#?}");
+    assert!(found.iter().any(|it| it.contains("7:5 SLU0003") && it.contains("`timeout`")), "{found:#?}");
+}
+
+#[test]
+fn a_duplicate_key_does_not_hide_the_next_document() {
+    let found = messages(&format!("{HEAD}spec: {{}}\nspec: {{}}\n---\n{HEAD}spec: {{hots: [a]}}\n"));
+    assert!(found.iter().any(|it| it.contains("duplicate entry")), "{found:#?}");
+    assert!(found.iter().any(|it| it.contains("`hosts`")), "{found:#?}");
+}
+
+#[test]
+fn an_unknown_kind_names_the_nearest() {
+    let found = messages("apiVersion: networking.istio.io/v1\nkind: VirtualServcie\nmetadata: {name: a}\n");
+    assert!(found.iter().any(|it| it.contains("SLU0004") && it.contains("VirtualService`?")), "{found:#?}");
+}
+
+#[test]
+fn aliases_merge_keys_lists_and_dumps_load() {
+    let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: networking.istio.io/v1\n  kind: Gateway\n  metadata: {name: g, creationTimestamp: '2024-01-02T03:04:05Z', managedFields: [{a: 1}]}\n  status: {x: y}\n  spec:\n    servers:\n    - &s\n      port: {number: 80, name: http, protocol: HTTP}\n      hosts: ['*']\n    - <<: *s\n      port: {number: 81, name: http2, protocol: HTTP}\n";
+    let (documents, problems) = read_text("list.yaml", text);
+    assert!(!problems.has_errors(), "{}", problems.render_text());
+    assert_eq!(documents.gateways[0].spec.servers.len(), 2);
+    assert_eq!(documents.gateways[0].spec.servers[1].hosts, ["*"]);
+}
+
+#[test]
+fn a_place_inside_a_list_is_found() {
+    let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: networking.istio.io/v1\n  kind: Gateway\n  metadata: {name: g}\n  spec:\n    severs: []\n";
+    assert!(messages(text)[0].starts_with("8:5 "), "{:#?}", messages(text));
+}
+
+#[test]
+fn json_with_tabs_loads() {
+    let text = "{\n\t\"apiVersion\": \"networking.istio.io/v1\",\n\t\"kind\": \"Gateway\",\n\t\"metadata\": {\"name\": \"g\"},\n\t\"spec\": {\"servers\": []}\n}";
+    let (documents, problems) = read_text("g.json", text);
+    assert!(!problems.has_errors(), "{}", problems.render_text());
+    assert_eq!(documents.gateways.len(), 1);
+}

@@ -1,0 +1,230 @@
+//! Says which fields are honoured, from the `x-support` marks of the schema itself.
+//!
+//! The marks of a kind are compiled once into a tree of the fields that lead to one, so a
+//! document without such fields is passed over quickly. The same tree prints
+//! `docs/compatibility.md`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use serde_json::Value as Json;
+use serde_yaml::Value;
+
+use crate::document::KINDS;
+use crate::problem::{FieldPath, Problem, Segment, Severity, code};
+
+/// Longest way through schemas that refer to each other.
+const MAX_DEPTH: usize = 16;
+
+/// What Sluice does with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// Does what it says.
+    Honoured,
+    /// Accepted with a warning: planned.
+    Later,
+    /// Accepted with a warning: only a mesh can give it a meaning.
+    Mesh,
+    /// Accepted with a warning: no effect in Istio either.
+    Inert,
+}
+
+impl Support {
+    fn of(schema: &Json) -> Self {
+        match schema.get("x-support").and_then(Json::as_str) {
+            Some("later") => Self::Later,
+            Some("mesh") => Self::Mesh,
+            Some("inert") => Self::Inert,
+            Some(_) | None => Self::Honoured,
+        }
+    }
+
+    fn why(self) -> &'static str {
+        match self {
+            Self::Honoured => "honoured",
+            Self::Later => "accepted with a warning: not honoured yet",
+            Self::Mesh => "accepted with a warning: means something only inside a mesh",
+            Self::Inert => "accepted with a warning: has no effect in Istio either",
+        }
+    }
+}
+
+/// A field, what becomes of it, and the fields below.
+#[derive(Debug)]
+struct Field {
+    support: Support,
+    description: String,
+    /// Below a list or map: the parts of each entry.
+    entries: Option<Entries>,
+    parts: BTreeMap<String, Field>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entries {
+    List,
+    Map,
+}
+
+static TREES: LazyLock<BTreeMap<&'static str, Field>> = LazyLock::new(|| {
+    KINDS
+        .iter()
+        .map(|kind| {
+            let schema = (kind.schema)().to_value();
+            (kind.name, field(&schema, &schema, 0))
+        })
+        .collect()
+});
+
+fn field(schema: &Json, root: &Json, depth: usize) -> Field {
+    let support = Support::of(schema);
+    let description = schema.get("description").and_then(Json::as_str).unwrap_or_default().replace('\n', " ");
+    let (entries, shape) = shape(schema, root);
+    let mut parts = BTreeMap::new();
+    if depth < MAX_DEPTH
+        && let Some(properties) = shape.get("properties").and_then(Json::as_object)
+    {
+        parts = properties.iter().map(|(name, it)| (name.clone(), field(it, root, depth + 1))).collect();
+    }
+    Field { support, description, entries, parts }
+}
+
+/// The object schema behind references, options, lists and maps.
+fn shape<'a>(schema: &'a Json, root: &'a Json) -> (Option<Entries>, &'a Json) {
+    if let Some(name) = schema.get("$ref").and_then(Json::as_str)
+        && let Some(target) = name.strip_prefix('#').and_then(|it| root.pointer(it))
+    {
+        return shape(target, root);
+    }
+    let chosen = schema.get("anyOf").and_then(Json::as_array);
+    if let Some(choice) = chosen.and_then(|it| it.iter().find(|it| it.get("type") != Some(&Json::from("null")))) {
+        return shape(choice, root);
+    }
+    if let Some(items) = schema.get("items") {
+        return (Some(Entries::List), shape(items, root).1);
+    }
+    if let Some(values) = schema.get("additionalProperties").filter(|it| it.is_object()) {
+        return (Some(Entries::Map), shape(values, root).1);
+    }
+    (None, schema)
+}
+
+/// Reports every field of `value` that is accepted and not honoured.
+pub(crate) fn warn(kind: &str, value: &Value, prefix: &FieldPath, report: &mut dyn FnMut(Problem)) {
+    if let Some(tree) = TREES.get(kind) {
+        walk(tree, value, prefix, report);
+    }
+}
+
+fn walk(field: &Field, value: &Value, path: &FieldPath, report: &mut dyn FnMut(Problem)) {
+    let child = |segment| {
+        let mut path = path.clone();
+        path.0.push(segment);
+        path
+    };
+    match (field.entries, value) {
+        (Some(Entries::List), Value::Sequence(entries)) => {
+            for (index, entry) in entries.iter().enumerate() {
+                parts(field, entry, &child(Segment::Index(index)), report);
+            }
+        }
+        (Some(Entries::Map), Value::Mapping(entries)) => {
+            for (key, entry) in entries {
+                let key = key.as_str().unwrap_or_default().to_owned();
+                parts(field, entry, &child(Segment::Key(key)), report);
+            }
+        }
+        (None, _) => parts(field, value, path, report),
+        // The wrong type is reported when the value is filled.
+        (Some(Entries::List | Entries::Map), _) => {}
+    }
+}
+
+fn parts(field: &Field, value: &Value, path: &FieldPath, report: &mut dyn FnMut(Problem)) {
+    let Value::Mapping(map) = value else { return };
+    if field.parts.is_empty() {
+        return;
+    }
+    for (key, value) in map {
+        let Some((name, part)) = key.as_str().and_then(|it| field.parts.get_key_value(it)) else { continue };
+        if is_unset(value) {
+            continue;
+        }
+        let mut inner = path.clone();
+        inner.0.push(Segment::Key(name.clone()));
+        match part.support {
+            Support::Honoured => walk(part, value, &inner, report),
+            Support::Later | Support::Mesh | Support::Inert => {
+                let message = format!("`{name}` is {}", part.support.why());
+                let mut problem = Problem::new(code::NOT_HONOURED, Severity::Warning, message);
+                problem.field = inner;
+                report(problem.help("see docs/compatibility.md"));
+            }
+        }
+    }
+}
+
+/// Whether a value says nothing.
+fn is_unset(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(it) => !it,
+        Value::String(it) => it.is_empty(),
+        Value::Sequence(it) => it.is_empty(),
+        Value::Mapping(it) => it.is_empty(),
+        Value::Number(_) | Value::Tagged(_) => false,
+    }
+}
+
+/// The reference of every kind and field, as Markdown.
+pub fn render_markdown() -> String {
+    let mut out = String::from(
+        "# Compatibility\n\nWhat Sluice does with every field that it reads. A field that is not listed is refused as unknown.\n\
+         This page is generated from the schema: `sluice schema --compatibility`.\n",
+    );
+    for kind in KINDS {
+        let Some(tree) = TREES.get(kind.name) else { continue };
+        // Writing to a String cannot fail.
+        write!(out, "\n## {}\n\n{}\n\n| field | what Sluice does | meaning |\n|---|---|---|\n", kind.name, tree.description)
+            .unwrap_or_default();
+        let mut rows = Vec::new();
+        list(tree, "", Support::Honoured, &mut rows);
+        for (path, support, description) in rows {
+            let description = description.replace('|', "\\|");
+            writeln!(out, "| `{path}` | {} | {description} |", support.why()).unwrap_or_default();
+        }
+    }
+    out
+}
+
+fn list(field: &Field, path: &str, above: Support, rows: &mut Vec<(String, Support, String)>) {
+    for (name, part) in &field.parts {
+        let suffix = match part.entries {
+            None => "",
+            Some(Entries::List) => "[]",
+            Some(Entries::Map) => "{}",
+        };
+        let dot = if path.is_empty() { "" } else { "." };
+        let path = format!("{path}{dot}{name}{suffix}");
+        let support = if above == Support::Honoured { part.support } else { above };
+        rows.push((path.clone(), support, part.description.clone()));
+        list(part, &path, support, rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_knows_fields_of_every_kind_of_support() {
+        let page = render_markdown();
+        for line in [
+            "| `http[].match[].uri` | honoured |",
+            "| `servers[].port.targetPort` | accepted with a warning: has no effect in Istio either |",
+            "| `tls[].match[].sourceNamespace` | accepted with a warning: not honoured yet |",
+        ] {
+            assert!(page.contains(line), "{line}");
+        }
+    }
+}

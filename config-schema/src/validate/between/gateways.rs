@@ -1,0 +1,172 @@
+//! Gateways and the VirtualServices bound to them: names that exist, hosts that meet.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::Scene;
+use crate::document::Resource;
+use crate::istio::gateway::{Gateway, Server};
+use crate::istio::virtual_service::VirtualService;
+use crate::problem::{Problems, Severity, code};
+use crate::value::host;
+
+type Name<'a> = (&'a str, &'a str);
+
+pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
+    let gateways: HashMap<Name<'_>, &Resource<Gateway>> = scene
+        .documents
+        .gateways
+        .iter()
+        .map(|it| ((it.metadata.namespace.as_str(), it.metadata.name.as_str()), it))
+        .collect();
+    let mut bound: HashSet<Name<'_>> = HashSet::new();
+    for service in &scene.documents.virtual_services {
+        for (index, text) in service.spec.gateways.iter().enumerate().filter(|(_, it)| *it != "mesh") {
+            let name = host::split_namespace(text, &service.metadata.namespace);
+            let field = format!("spec.gateways[{index}]");
+            let Some(gateway) = gateways.get(&name) else {
+                let message = format!("gateway `{}/{}` does not exist", name.0, name.1);
+                problems.push(service.problem(code::REFERENCE_NOT_FOUND, Severity::Error, field, message));
+                continue;
+            };
+            bound.insert((gateway.metadata.namespace.as_str(), gateway.metadata.name.as_str()));
+            served_hosts(service, gateway, problems);
+        }
+    }
+    for gateway in &scene.documents.gateways {
+        selector(scene, gateway, problems);
+        let name = (gateway.metadata.namespace.as_str(), gateway.metadata.name.as_str());
+        let redirects = |it: &Server| it.tls.as_ref().is_some_and(|it| it.https_redirect);
+        if !bound.contains(&name) && !gateway.spec.servers.iter().all(redirects) {
+            let message = "no VirtualService uses this gateway, so every request is answered with 404";
+            problems.push(gateway.problem(code::HOST_NEVER_SERVED, Severity::Warning, "spec.servers", message));
+        }
+    }
+    conflicts(scene, problems);
+    certificates(scene, problems);
+    shared_hosts(scene, problems);
+}
+
+/// The part of a server's host that names, if VirtualServices of the namespace may use it.
+fn admitted<'a>(server_host: &'a str, gateway_namespace: &str, namespace: &str) -> Option<&'a str> {
+    match server_host.split_once('/') {
+        None => Some(server_host),
+        Some(("*", name)) => Some(name),
+        Some((".", name)) => (gateway_namespace == namespace).then_some(name),
+        Some((only, name)) => (only == namespace).then_some(name),
+    }
+}
+
+fn served_hosts(service: &Resource<VirtualService>, gateway: &Resource<Gateway>, problems: &mut Problems) {
+    let names: Vec<String> = gateway
+        .spec
+        .servers
+        .iter()
+        .flat_map(|it| &it.hosts)
+        .filter_map(|it| admitted(it, &gateway.metadata.namespace, &service.metadata.namespace))
+        .map(str::to_ascii_lowercase)
+        .collect();
+    for (index, name) in service.spec.hosts.iter().enumerate() {
+        let lower = name.to_ascii_lowercase();
+        if names.iter().any(|it| host::intersect(it, &lower).is_some()) {
+            continue;
+        }
+        let message = format!("host `{name}` is not served by gateway `{}`", gateway.metadata.name);
+        let problem = service
+            .problem(code::HOST_NOT_IN_GATEWAY, Severity::Warning, format!("spec.hosts[{index}]"), message)
+            .help(format!("the gateway serves {}", if names.is_empty() { "nothing here".to_owned() } else { names.join(", ") }));
+        problems.push(problem);
+    }
+}
+
+fn selector(scene: &Scene<'_>, gateway: &Resource<Gateway>, problems: &mut Problems) {
+    let labels = &scene.settings.node.labels;
+    let missing = gateway.spec.selector.iter().find(|(key, value)| labels.get(*key) != Some(value));
+    if let Some((key, value)) = missing {
+        let message = format!("the selector `{key}: {value}` does not match this gateway's labels, so the document is not for us");
+        let problem = gateway
+            .problem(code::REFERENCE_NOT_FOUND, Severity::Warning, "spec.selector", message)
+            .help("set node.labels in GatewaySettings, or change the selector");
+        problems.push(problem);
+    }
+}
+
+/// Two gateways with one selector that claim one host of one port.
+fn conflicts(scene: &Scene<'_>, problems: &mut Problems) {
+    let mut claims: HashMap<(u32, &str, String), &Resource<Gateway>> = HashMap::new();
+    for gateway in &scene.documents.gateways {
+        for (index, server) in gateway.spec.servers.iter().enumerate() {
+            let Some(port) = &server.port else { continue };
+            let others: Vec<String> = server
+                .hosts
+                .iter()
+                .filter_map(|host| {
+                    let key = (port.number, server.bind.as_str(), host.to_ascii_lowercase());
+                    let earlier = claims.get(&key)?;
+                    let same = earlier.spec.selector == gateway.spec.selector
+                        && !std::ptr::eq(*earlier, gateway);
+                    same.then(|| format!("{}/{}", earlier.metadata.namespace, earlier.metadata.name))
+                })
+                .collect();
+            for host in &server.hosts {
+                claims.entry((port.number, server.bind.as_str(), host.to_ascii_lowercase())).or_insert(gateway);
+            }
+            if let Some(other) = others.first() {
+                let message = format!("gateway {other} has the same selector and claims the same host of port {}", port.number);
+                let field = format!("spec.servers[{index}].hosts");
+                problems.push(gateway.problem(code::CONFLICTING_GATEWAYS, Severity::Error, field, message));
+            }
+        }
+    }
+}
+
+/// One certificate in several gateways: a client may reuse its connection for the other's hosts.
+fn certificates(scene: &Scene<'_>, problems: &mut Problems) {
+    let mut users: BTreeMap<&str, Vec<&Resource<Gateway>>> = BTreeMap::new();
+    for gateway in &scene.documents.gateways {
+        let names: HashSet<&str> = gateway
+            .spec
+            .servers
+            .iter()
+            .filter_map(|it| it.tls.as_ref())
+            .map(|it| it.credential_name.as_str())
+            .filter(|it| !it.is_empty())
+            .collect();
+        for name in names {
+            users.entry(name).or_default().push(gateway);
+        }
+    }
+    for (name, gateways) in users.iter().filter(|(_, it)| it.len() > 1) {
+        for gateway in gateways {
+            let message = format!("the certificate `{name}` is used by several gateways; clients that reuse a connection may get 404");
+            problems.push(gateway.problem(code::DUPLICATE_CERTIFICATE, Severity::Warning, "spec.servers", message));
+        }
+    }
+}
+
+/// VirtualServices that share a host of a gateway: their order decides.
+fn shared_hosts(scene: &Scene<'_>, problems: &mut Problems) {
+    let mut first: HashMap<(Name<'_>, String), &Resource<VirtualService>> = HashMap::new();
+    let mut services: Vec<&Resource<VirtualService>> = scene.documents.virtual_services.iter().collect();
+    services.sort_by(|a, b| a.age_order().cmp(&b.age_order()));
+    for service in services {
+        for gateway in service.spec.gateways.iter().filter(|it| *it != "mesh") {
+            let gateway = host::split_namespace(gateway, &service.metadata.namespace);
+            for (index, name) in service.spec.hosts.iter().enumerate() {
+                let key = (gateway, name.to_ascii_lowercase());
+                let Some(earlier) = first.get(&key) else {
+                    first.insert(key, service);
+                    continue;
+                };
+                if std::ptr::eq(*earlier, service) {
+                    continue;
+                }
+                let message = format!(
+                    "host `{name}` is also in VirtualService {}/{}, whose rules come first",
+                    earlier.metadata.namespace, earlier.metadata.name
+                );
+                let field = format!("spec.hosts[{index}]");
+                problems.push(service.problem(code::SHARED_HOST, Severity::Info, field, message));
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Policies and what they attach to: selectors that match, claims that somebody checks.
+
+use std::collections::BTreeMap;
+
+use super::Scene;
+use crate::document::Resource;
+use crate::istio::telemetry::Telemetry;
+use crate::problem::{Problems, Severity, code};
+
+/// Prefix of header names that stand for a claim of the request's token.
+const CLAIMS: &str = "@request.auth.claims";
+
+pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
+    for it in &scene.documents.request_authentications {
+        workloads(scene, it, it.spec.selector.as_ref().map(|it| &it.match_labels), problems);
+    }
+    for it in &scene.documents.authorization_policies {
+        workloads(scene, it, it.spec.selector.as_ref().map(|it| &it.match_labels), problems);
+    }
+    claims(scene, problems);
+    telemetries(scene, problems);
+}
+
+/// A selector that leaves this gateway out.
+fn workloads<T>(
+    scene: &Scene<'_>,
+    policy: &Resource<T>,
+    labels: Option<&BTreeMap<String, String>>,
+    problems: &mut Problems,
+) {
+    let Some(labels) = labels.filter(|it| !it.is_empty()) else { return };
+    let own = &scene.settings.node.labels;
+    if labels.iter().all(|(key, value)| own.get(key) == Some(value)) {
+        return;
+    }
+    let wanted: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let message = format!("no matching workload for the labels {}; this gateway has others", wanted.join(","));
+    let problem = policy
+        .problem(code::NO_WORKLOAD, Severity::Warning, "spec.selector", message)
+        .help("set node.labels in GatewaySettings if the policy is meant for this gateway");
+    problems.push(problem);
+}
+
+/// Routing by claims, and no document that checks tokens.
+fn claims(scene: &Scene<'_>, problems: &mut Problems) {
+    if !scene.documents.request_authentications.is_empty() {
+        return;
+    }
+    for service in &scene.documents.virtual_services {
+        for (rule, http) in service.spec.http.iter().enumerate() {
+            for (index, it) in http.matches.iter().enumerate() {
+                let Some(key) = it
+                    .headers
+                    .keys()
+                    .chain(it.without_headers.keys())
+                    .find(|it| it.to_ascii_lowercase().starts_with(CLAIMS))
+                else {
+                    continue;
+                };
+                let message = format!("routes by `{key}`, but no RequestAuthentication checks tokens");
+                let field = format!("spec.http[{rule}].match[{index}].headers");
+                problems.push(service.problem(code::CLAIMS_WITHOUT_AUTHENTICATION, Severity::Error, field, message));
+            }
+        }
+    }
+}
+
+/// Telemetries of one namespace that select the same workloads.
+fn telemetries(scene: &Scene<'_>, problems: &mut Problems) {
+    let mut seen: BTreeMap<(&str, String), &Resource<Telemetry>> = BTreeMap::new();
+    for it in &scene.documents.telemetries {
+        if !it.spec.target_refs.is_empty() || it.spec.target_ref.is_some() {
+            continue;
+        }
+        let labels = it.spec.selector.as_ref().map(|it| it.match_labels.clone()).unwrap_or_default();
+        let key = (it.metadata.namespace.as_str(), format!("{labels:?}"));
+        let Some(earlier) = seen.get(&key) else {
+            seen.insert(key, it);
+            continue;
+        };
+        let (code, what) = if labels.is_empty() {
+            (code::SEVERAL_TELEMETRIES, "has no selector either")
+        } else {
+            (code::CONFLICTING_TELEMETRIES, "selects the same workloads")
+        };
+        let message = format!("Telemetry {} of this namespace {what}", earlier.metadata.name);
+        problems.push(it.problem(code, Severity::Error, "spec.selector", message));
+    }
+}

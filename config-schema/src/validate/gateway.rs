@@ -1,0 +1,239 @@
+//! Rules of a Gateway: its ports, hosts and TLS.
+
+use std::collections::HashSet;
+
+use super::check::{Check, PROTOCOLS};
+use crate::document::Resource;
+use crate::istio::gateway::{Gateway, Port, Server, ServerTls, TlsMode, TlsVersion};
+use crate::problem::{Problems, Severity, code};
+use crate::value::host;
+
+/// Certificates of one server: an RSA and an ECDSA one.
+const MAX_CERTIFICATES: usize = 2;
+
+/// Cipher suites of TLS 1.2 that can be asked for by OpenSSL's names.
+const CIPHERS: [&str; 16] = [
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-SHA",
+    "AES256-SHA",
+    "ECDHE-PSK-AES128-CBC-SHA",
+    "DES-CBC3-SHA",
+];
+
+pub(super) fn check(resource: &Resource<Gateway>, problems: &mut Problems) {
+    let mut check = Check::new(resource, problems);
+    let Gateway { servers, selector } = check.spec();
+    if servers.is_empty() {
+        check.error("spec.servers", "a gateway needs at least one server");
+    }
+    check.labels(&"spec.selector", selector);
+    let mut ports = HashSet::new();
+    let mut names = HashSet::new();
+    for (index, server) in servers.iter().enumerate() {
+        let at = format!("spec.servers[{index}]");
+        self::server(&mut check, &at, server);
+        let port = server.port.as_ref().map(|it| it.name.as_str()).unwrap_or_default();
+        if !port.is_empty() && !ports.insert(port) {
+            check.error(format_args!("{at}.port.name"), format!("port names must be unique; `{port}` is used twice"));
+        }
+        if !server.name.is_empty() && !names.insert(&server.name) {
+            check.error(format_args!("{at}.name"), format!("server names must be unique; `{}` is used twice", server.name));
+        }
+    }
+}
+
+fn server(check: &mut Check<'_, Gateway>, at: &str, server: &Server) {
+    let Server { port, bind, hosts, tls, default_endpoint: _, name: _ } = server;
+    let is_unix = bind.starts_with("unix://");
+    if !bind.is_empty() && !is_unix && !host::is_ip(bind) {
+        check.error(format_args!("{at}.bind"), format!("`{bind}` is neither an IP address nor unix:///path"));
+    }
+    if hosts.is_empty() {
+        check.error(format_args!("{at}.hosts"), "a server needs at least one host");
+    }
+    for (index, host) in hosts.iter().enumerate() {
+        check.expect(format_args!("{at}.hosts[{index}]"), server_host(host));
+    }
+    match port {
+        None => check.error(format_args!("{at}.port"), "a server needs a port"),
+        Some(port) => self::port(check, at, port, is_unix),
+    }
+    let protocol = port.as_ref().map(|it| it.protocol.to_ascii_uppercase()).unwrap_or_default();
+    let secured = matches!(protocol.as_str(), "HTTPS" | "TLS");
+    match tls {
+        None if secured => check.error(format_args!("{at}.tls"), format!("a server of protocol {protocol} must have TLS settings")),
+        None => {}
+        Some(tls) => {
+            if !secured && !only_redirects(tls) {
+                check.error(format_args!("{at}.tls"), format!("a server of protocol {protocol} cannot have TLS settings"));
+            }
+            if secured && tls.https_redirect {
+                check.error(format_args!("{at}.tls.httpsRedirect"), "a secured server cannot redirect to itself");
+            }
+            if secured && tls.mode.is_none() && *tls != ServerTls::default() {
+                let message = "tls.mode is unset, which means PASSTHROUGH";
+                check.report(code::TLS_MODE_UNSET, Severity::Warning, format_args!("{at}.tls"), message);
+            }
+            self::tls(check, &format!("{at}.tls"), tls);
+        }
+    }
+}
+
+/// Whether nothing but `httpsRedirect` is set.
+fn only_redirects(tls: &ServerTls) -> bool {
+    *tls == ServerTls { https_redirect: tls.https_redirect, ..ServerTls::default() }
+}
+
+fn server_host(host: &str) -> Result<(), String> {
+    let name = match host.split_once('/') {
+        None => host,
+        Some((namespace, name)) => {
+            if !matches!(namespace, "*" | ".") && !host::is_lower_label(namespace) {
+                return Err(format!("`{namespace}` is no namespace; it can also be `*` or `.`"));
+            }
+            name
+        }
+    };
+    host::check_wildcard(name)?;
+    if name != "*" && !name.contains('.') && !host::is_ip(name) {
+        return Err(format!("short names (non FQDN) are not allowed: `{name}`"));
+    }
+    if name.starts_with('*') && name != "*" && !name.starts_with("*.") {
+        return Err(format!("partial wildcard `{name}` not allowed; a wildcard stands for whole labels"));
+    }
+    Ok(())
+}
+
+fn port(check: &mut Check<'_, Gateway>, at: &str, port: &Port, is_unix: bool) {
+    let Port { number, protocol, name, target_port: _ } = port;
+    if name.is_empty() {
+        check.error(format_args!("{at}.port.name"), "a port name must be set");
+    }
+    if !PROTOCOLS.iter().any(|it| it.eq_ignore_ascii_case(protocol)) {
+        let message = format!("invalid protocol `{protocol}`; known are {}", PROTOCOLS.join(", "));
+        check.error(format_args!("{at}.port.protocol"), message);
+    }
+    if is_unix {
+        if *number != 0 {
+            check.error(format_args!("{at}.port.number"), "the port number must be 0 for a unix domain socket");
+        }
+    } else {
+        check.port(format_args!("{at}.port.number"), *number);
+    }
+}
+
+fn tls(check: &mut Check<'_, Gateway>, at: &str, tls: &ServerTls) {
+    let mode = tls.mode.unwrap_or(TlsMode::Passthrough);
+    let sources = usize::from(!tls.credential_name.is_empty())
+        + usize::from(!tls.credential_names.is_empty())
+        + usize::from(!tls.server_certificate.is_empty() || !tls.private_key.is_empty())
+        + usize::from(!tls.tls_certificates.is_empty());
+    if sources > 1 {
+        let message = "only one of credentialName, credentialNames, serverCertificate with privateKey, and tlsCertificates may be given";
+        check.error(at, message);
+    }
+    if tls.credential_names.len() > MAX_CERTIFICATES {
+        check.error(format_args!("{at}.credentialNames"), "at most two credentials: one RSA, one ECDSA");
+    }
+    if tls.tls_certificates.len() > MAX_CERTIFICATES {
+        check.warn(format_args!("{at}.tlsCertificates"), "at most two certificates are used: one RSA, one ECDSA");
+    }
+    versions(check, at, tls);
+    ciphers(check, at, &tls.cipher_suites);
+    match mode {
+        TlsMode::Passthrough | TlsMode::AutoPassthrough => {
+            if sources > 0 || !tls.ca_certificates.is_empty() {
+                check.warn(at, "certificates are not used when TLS is passed through");
+            }
+        }
+        TlsMode::IstioMutual => {
+            if sources > 0 || !tls.ca_certificates.is_empty() {
+                check.error(at, "ISTIO_MUTUAL takes the mesh's certificates and cannot have associated ones");
+            }
+        }
+        TlsMode::Simple => {
+            certificates(check, at, tls, "SIMPLE");
+            if !tls.ca_crl.is_empty() {
+                check.error(format_args!("{at}.caCrl"), "CRL is not supported with SIMPLE TLS");
+            }
+        }
+        TlsMode::Mutual | TlsMode::OptionalMutual => {
+            certificates(check, at, tls, "MUTUAL");
+            let by_secret = !tls.credential_name.is_empty() || !tls.credential_names.is_empty();
+            if tls.ca_certificates.is_empty() && !by_secret && tls.ca_cert_credential_name.is_empty() {
+                check.error(format_args!("{at}.caCertificates"), "MUTUAL TLS requires a client CA bundle");
+            }
+        }
+    }
+    if !tls.ca_crl.is_empty() && !tls.credential_name.is_empty() {
+        check.error(format_args!("{at}.caCrl"), "a CRL file cannot be combined with a credentialName");
+    }
+    for (index, hash) in tls.verify_certificate_hash.iter().enumerate() {
+        let digits = hash.bytes().filter(|it| *it != b':').count();
+        if digits != 64 || !hash.bytes().all(|it| it.is_ascii_hexdigit() || it == b':') {
+            check.error(format_args!("{at}.verifyCertificateHash[{index}]"), "expected 64 hexadecimal digits (SHA-256)");
+        }
+    }
+    for (index, hash) in tls.verify_certificate_spki.iter().enumerate() {
+        let is_base64 = hash.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'+' | b'/' | b'='));
+        if hash.len() != 44 || !is_base64 {
+            check.error(format_args!("{at}.verifyCertificateSpki[{index}]"), "expected base64 of 32 bytes (SHA-256)");
+        }
+    }
+}
+
+fn certificates(check: &mut Check<'_, Gateway>, at: &str, tls: &ServerTls, mode: &str) {
+    if !tls.credential_name.is_empty() || !tls.credential_names.is_empty() {
+        return;
+    }
+    let mut pair = |at: &str, certificate: &str, key: &str| {
+        if certificate.is_empty() {
+            check.error(format_args!("{at}.serverCertificate"), format!("{mode} TLS requires a server certificate"));
+        }
+        if key.is_empty() {
+            check.error(format_args!("{at}.privateKey"), format!("{mode} TLS requires a private key"));
+        }
+    };
+    if tls.tls_certificates.is_empty() {
+        pair(at, &tls.server_certificate, &tls.private_key);
+    }
+    for (index, it) in tls.tls_certificates.iter().enumerate() {
+        pair(&format!("{at}.tlsCertificates[{index}]"), &it.server_certificate, &it.private_key);
+    }
+}
+
+fn versions(check: &mut Check<'_, Gateway>, at: &str, tls: &ServerTls) {
+    let set = |it: Option<TlsVersion>| it.filter(|it| *it != TlsVersion::Auto);
+    if let (Some(min), Some(max)) = (set(tls.min_protocol_version), set(tls.max_protocol_version))
+        && min > max
+    {
+        check.error(format_args!("{at}.minProtocolVersion"), "the lowest version is above the highest");
+    }
+    if set(tls.min_protocol_version).is_some_and(|it| it < TlsVersion::V1_2) && tls.cipher_suites.is_empty() {
+        let message = "versions below TLS 1.2 are not served without cipherSuites that name old ciphers";
+        check.warn(format_args!("{at}.minProtocolVersion"), message);
+    }
+}
+
+fn ciphers(check: &mut Check<'_, Gateway>, at: &str, suites: &[String]) {
+    let mut seen = HashSet::new();
+    for (index, suite) in suites.iter().enumerate() {
+        if !CIPHERS.contains(&suite.as_str()) {
+            check.warn(format_args!("{at}.cipherSuites[{index}]"), format!("unknown cipher suite `{suite}` is left out"));
+        }
+        if !seen.insert(suite) {
+            check.warn(format_args!("{at}.cipherSuites[{index}]"), format!("`{suite}` is listed twice"));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Rules of names: a resource has one, and nobody else of its kind and namespace has it.
+
+use std::collections::HashMap;
+
+use super::check::Check;
+use crate::document::{Documents, Resource};
+use crate::problem::{Problems, Severity, code};
+use crate::read::Origin;
+use crate::value::host;
+
+pub(super) fn check(documents: &Documents, problems: &mut Problems) {
+    let Documents {
+        sources: _,
+        gateways,
+        virtual_services,
+        destination_rules,
+        service_entries,
+        workload_entries,
+        sidecars,
+        request_authentications,
+        authorization_policies,
+        peer_authentications,
+        telemetries,
+        envoy_filters,
+        secrets,
+        services,
+        endpoint_slices,
+        settings,
+    } = documents;
+    check_kind(gateways, problems);
+    check_kind(virtual_services, problems);
+    check_kind(destination_rules, problems);
+    check_kind(service_entries, problems);
+    check_kind(workload_entries, problems);
+    check_kind(sidecars, problems);
+    check_kind(request_authentications, problems);
+    check_kind(authorization_policies, problems);
+    check_kind(peer_authentications, problems);
+    check_kind(telemetries, problems);
+    check_kind(envoy_filters, problems);
+    check_kind(secrets, problems);
+    check_kind(services, problems);
+    check_kind(endpoint_slices, problems);
+    check_kind(settings, problems);
+}
+
+fn check_kind<T>(resources: &[Resource<T>], problems: &mut Problems) {
+    let mut seen: HashMap<(&str, &str), Origin> = HashMap::new();
+    for resource in resources {
+        let (name, namespace) = (resource.metadata.name.as_str(), resource.metadata.namespace.as_str());
+        let mut check = Check::new(resource, problems);
+        if !host::is_resource_name(name) {
+            check.error("metadata.name", format!("`{name}` is no name: lower case letters, digits, `-` and `.`"));
+        }
+        if !host::is_lower_label(namespace) {
+            check.error("metadata.namespace", format!("`{namespace}` is no namespace: lower case letters, digits, `-`"));
+        }
+        if seen.insert((namespace, name), resource.origin).is_some() {
+            let message = format!("{} {namespace}/{name} is declared twice", resource.kind);
+            check.report(code::DUPLICATE_RESOURCE, Severity::Error, "metadata.name", message);
+        }
+    }
+}
+
+impl Documents {
+    /// Puts each kind into Istio's order of age, so that neither file nor document order decides.
+    pub(super) fn sort_by_age(&mut self) {
+        fn sort<T>(resources: &mut [Resource<T>]) {
+            resources.sort_by(|a, b| a.age_order().cmp(&b.age_order()));
+        }
+        sort(&mut self.gateways);
+        sort(&mut self.virtual_services);
+        sort(&mut self.destination_rules);
+        sort(&mut self.service_entries);
+        sort(&mut self.workload_entries);
+        sort(&mut self.request_authentications);
+        sort(&mut self.authorization_policies);
+        sort(&mut self.telemetries);
+        sort(&mut self.envoy_filters);
+    }
+}

@@ -1,0 +1,73 @@
+//! Rules of GatewaySettings: one of them, with addresses and ports that parse.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::check::Check;
+use crate::document::Resource;
+use crate::istio::mesh_config::MeshConfig;
+use crate::native::settings::GatewaySettings;
+use crate::problem::{Problems, Severity, code};
+use crate::value::{host, substitution};
+
+/// More workers than this are a slip of the hand.
+const MAX_WORKERS: u32 = 1024;
+
+pub(super) fn check(settings: &[Resource<GatewaySettings>], problems: &mut Problems) {
+    for (index, resource) in settings.iter().enumerate() {
+        let mut check = Check::new(resource, problems);
+        if index > 0 {
+            check.report(code::DUPLICATE_RESOURCE, Severity::Error, "metadata.name", "there can be only one GatewaySettings");
+        }
+        check_one(&mut check);
+    }
+}
+
+fn check_one(check: &mut Check<'_, GatewaySettings>) {
+    let settings = check.spec();
+    let GatewaySettings { node, bind_address, port_map, admin, health, mesh_config, redis, secrets: _, workers, dns, limits: _ } =
+        settings;
+    if !host::is_lower_label(&node.namespace) {
+        check.error("spec.node.namespace", format!("`{}` is no namespace", node.namespace));
+    }
+    check.labels(&"spec.node.labels", &node.labels);
+    check.expect("spec.node.clusterDomain", host::check_fqdn(&node.cluster_domain));
+    if bind_address.parse::<IpAddr>().is_err() {
+        check.error("spec.bindAddress", format!("`{bind_address}` is no IP address"));
+    }
+    for port in port_map.keys() {
+        check.port(format_args!("spec.portMap[\"{port}\"]"), port.parse().unwrap_or_default());
+    }
+    for (field, address) in [("spec.admin.address", &admin.address), ("spec.health.address", &health.address)] {
+        if address.parse::<SocketAddr>().is_err() {
+            check.error(field, format!("`{address}` is no address with port, such as 127.0.0.1:15000"));
+        }
+    }
+    for (index, server) in dns.servers.iter().enumerate() {
+        if server.parse::<SocketAddr>().is_err() {
+            check.error(format_args!("spec.dns.servers[{index}]"), format!("`{server}` is no address with port, such as 10.0.0.10:53"));
+        }
+    }
+    if redis.as_ref().is_some_and(|it| !it.url.starts_with("redis")) {
+        check.error("spec.redis.url", "a Redis URL begins with redis:// or rediss://");
+    }
+    if *workers > MAX_WORKERS {
+        check.error("spec.workers", format!("at most {MAX_WORKERS} workers"));
+    }
+    mesh(check, mesh_config);
+}
+
+fn mesh(check: &mut Check<'_, GatewaySettings>, mesh: &MeshConfig) {
+    check.expect("spec.meshConfig.accessLogFormat", substitution::parse(&mesh.access_log_format).map(|_| ()));
+    check.at_least_1ms("spec.meshConfig.connectTimeout", mesh.connect_timeout);
+    check.at_least_1ms("spec.meshConfig.dnsRefreshRate", mesh.dns_refresh_rate);
+    let mut names = std::collections::HashSet::new();
+    for (index, provider) in mesh.extension_providers.iter().enumerate() {
+        let field = format!("spec.meshConfig.extensionProviders[{index}].name");
+        if provider.name.is_empty() {
+            check.error(&field, "a provider needs a name");
+        }
+        if !names.insert(&provider.name) {
+            check.error(&field, format!("the provider `{}` is declared twice", provider.name));
+        }
+    }
+}
