@@ -33,6 +33,11 @@ pub(crate) fn fill(problems: &mut [Problem], sources: &[Arc<Source>]) {
     }
 }
 
+/// Where a field of one document stands; the nearest known parent if the field is missing.
+pub(crate) fn find(source: &Source, origin: Origin, field: &FieldPath) -> Option<Position> {
+    position(&mark(&source.text), origin, field)
+}
+
 fn position(documents: &[Mark], origin: Origin, field: &FieldPath) -> Option<Position> {
     let mut node = documents.get(origin.document as usize)?;
     let mut at = node.at;

@@ -17,7 +17,7 @@ use serde::Deserialize as _;
 use serde_yaml::Value;
 
 use crate::document::Documents;
-use crate::problem::{Position, Problem, Problems, Severity, code};
+use crate::problem::{FieldPath, Position, Problem, Problems, Severity, code};
 
 /// A larger file is refused before it is parsed.
 pub const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
@@ -60,6 +60,11 @@ pub fn read(paths: &[PathBuf]) -> (Documents, Problems) {
         reader.path(path);
     }
     reader.finish()
+}
+
+/// Where a field of one document stands; the nearest known parent if the field is missing.
+pub fn position(source: &Source, origin: Origin, field: &FieldPath) -> Option<Position> {
+    locate::find(source, origin, field)
 }
 
 /// Reads one text as if it were a file of this name.

@@ -23,7 +23,6 @@ pub type free_func = unsafe extern "C" fn(voidpf, voidpf);
 /// zlib's stream, in the layout that flate2 initialises: allocators are always set.
 #[repr(C)]
 #[derive(Copy, Clone, Debug)]
-#[expect(non_camel_case_types, reason = "zlib's own name")]
 pub struct z_stream {
     pub next_in: *mut u8,
     pub avail_in: uInt,
@@ -44,7 +43,6 @@ pub struct z_stream {
 /// Opaque to callers.
 #[derive(Debug)]
 #[repr(C)]
-#[expect(non_camel_case_types, reason = "zlib's own name")]
 pub struct internal_state {
     _opaque: [u8; 0],
 }
@@ -66,7 +64,6 @@ macro_rules! forward {
         ///
         /// # Safety
         /// As in zlib: the stream was initialised and its buffers are valid.
-        #[expect(non_snake_case, reason = "zlib's own names")]
         pub unsafe extern "C" fn $name(strm: *mut z_stream $(, $argument: $type)*) -> c_int {
             // SAFETY: the layouts agree, and the caller keeps zlib's contract.
             unsafe { libz_rs_sys::$name(stream(strm) $(, $argument)*) }

@@ -1,0 +1,106 @@
+//! Accepts connections of one port on one worker, and hands each to whoever serves it.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::limits::{Admitted, ConnectionCounts};
+use super::set::ListenerKey;
+
+/// Pause after the process ran out of descriptors: long enough not to spin, short enough to notice.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// One accepted connection.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The socket.
+    pub stream: TcpStream,
+    /// The listener it came in by.
+    pub listener: ListenerKey,
+    /// Address it was accepted on.
+    pub local: SocketAddr,
+    /// Address it came from.
+    pub peer: SocketAddr,
+    /// Turns true when the connection shall end after its request.
+    pub closing: watch::Receiver<bool>,
+    /// Its place among the connections.
+    pub place: Admitted,
+}
+
+/// Serves accepted connections.
+pub trait Serve: Send + Sync + 'static {
+    /// Takes a connection; it must not wait.
+    fn serve(&self, accepted: Accepted);
+}
+
+/// What an accept loop works with.
+pub struct AcceptLoop {
+    /// The port.
+    pub key: ListenerKey,
+    /// Its socket, not blocking.
+    pub socket: StdListener,
+    /// Turns true when the listener goes away.
+    pub closing: watch::Receiver<bool>,
+    /// Bounds on connections.
+    pub counts: Arc<ConnectionCounts>,
+    /// Who serves.
+    pub serve: Arc<dyn Serve>,
+}
+
+impl AcceptLoop {
+    /// Accepts until the listener goes away; then takes what the kernel already queued.
+    pub async fn run(self) -> io::Result<()> {
+        let listener = TcpListener::from_std(self.socket.try_clone()?)?;
+        let mut closing = self.closing.clone();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => self.admit(accepted).await,
+                () = closed(&mut closing) => break,
+            }
+        }
+        while let Some(accepted) = queued(&listener).await {
+            self.admit(accepted).await;
+        }
+        Ok(())
+    }
+
+    async fn admit(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        let (stream, peer) = match accepted {
+            Ok(it) => it,
+            Err(error) => {
+                // A client that left the queue is no trouble; being out of descriptors is.
+                if error.kind() != io::ErrorKind::ConnectionAborted {
+                    log::warn!("cannot accept on port {}: {error}", self.key.port);
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
+                return;
+            }
+        };
+        let Some(place) = self.counts.admit(peer.ip()) else { return };
+        let Ok(local) = stream.local_addr() else { return };
+        // Small responses must not wait for an acknowledgement; without it they are late, not wrong.
+        drop(stream.set_nodelay(true));
+        self.serve.serve(Accepted { stream, listener: self.key, local, peer, closing: self.closing.clone(), place });
+    }
+}
+
+/// Waits until the listener goes away.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    // Without a sender nobody can close it any more, so it is closed.
+    drop(closing.wait_for(|it| *it).await);
+}
+
+/// A connection that the kernel has queued, if there is one.
+async fn queued(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    poll_fn(|cx| match listener.poll_accept(cx) {
+        Poll::Ready(it) => Poll::Ready(Some(it)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}

@@ -1,0 +1,110 @@
+//! What is known of a client's connection, shared by its stream and its requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use super::set::ListenerKey;
+use crate::local_reply::Reason;
+
+/// One connection of a client.
+#[derive(Debug)]
+pub struct Connection {
+    /// The listener it came in by.
+    pub listener: ListenerKey,
+    /// Address it was accepted on.
+    pub local: SocketAddr,
+    /// Address it came from.
+    pub peer: SocketAddr,
+    /// Why its stream was ended by the guard, as a [`Fault`].
+    fault: AtomicU8,
+    upgraded: AtomicBool,
+    /// Turns true when the connection shall end after its request.
+    pub closing: watch::Receiver<bool>,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// Why the guard ended a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The body breaks its framing.
+    Malformed,
+    /// The body stopped arriving.
+    Idle,
+    /// The client stopped taking bytes.
+    Stalled,
+}
+
+impl Fault {
+    /// What is answered, if anything still can be.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Malformed => Reason::MalformedBody,
+            Self::Idle => Reason::BodyTimeout,
+            Self::Stalled => Reason::ClientGone,
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Malformed => 1,
+            Self::Idle => 2,
+            Self::Stalled => 3,
+        }
+    }
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(listener: ListenerKey, local: SocketAddr, peer: SocketAddr, closing: watch::Receiver<bool>) -> Arc<Self> {
+        Arc::new(Self {
+            listener,
+            local,
+            peer,
+            fault: AtomicU8::new(0),
+            upgraded: AtomicBool::new(false),
+            closing,
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        })
+    }
+
+    /// Notes why the stream ends.
+    pub(super) fn set_fault(&self, fault: Fault) {
+        self.fault.store(fault.code(), Ordering::Relaxed);
+    }
+
+    /// Why the guard ended the stream, if it did.
+    pub fn fault(&self) -> Option<Fault> {
+        let code = self.fault.load(Ordering::Relaxed);
+        [Fault::Malformed, Fault::Idle, Fault::Stalled].into_iter().find(|it| it.code() == code)
+    }
+
+    /// Notes that another protocol took over, so that bytes pass unguarded from here on.
+    pub fn set_upgraded(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another protocol took over.
+    pub fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes read from the client.
+    pub(super) fn count_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes written to the client.
+    pub(super) fn count_sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes on the wire since the last call: from the client and to it.
+    pub fn take_wire_bytes(&self) -> (u64, u64) {
+        (self.received.swap(0, Ordering::Relaxed), self.sent.swap(0, Ordering::Relaxed))
+    }
+}

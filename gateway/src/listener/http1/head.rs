@@ -1,0 +1,253 @@
+//! Judges a complete request head by its bytes, and says how the body is framed.
+//!
+//! Admitted is what every parser reads the same way: single blanks in the request line,
+//! CRLF only, names right before their colon, one valid `Host`, and at most one framing
+//! field with one value. Anything else is refused, not repaired (RFC 9112 §3, §6.3).
+
+use super::host;
+use crate::listener::limits::{MAX_HEAD_FIELDS, MAX_NAME_BYTES};
+use crate::local_reply::Reason;
+
+/// How the body after a head ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    Empty,
+    /// After this many bytes.
+    Length(u64),
+    /// With the last chunk.
+    Chunked,
+}
+
+/// Where a head ends in `bytes`: the index after the blank line.
+///
+/// `searched` is how far earlier calls looked, so that a head that drips in costs no more
+/// than one that comes at once.
+pub fn end(bytes: &[u8], searched: &mut usize) -> Option<usize> {
+    const BLANK_LINE: &[u8] = b"\r\n\r\n";
+    let from = searched.saturating_sub(BLANK_LINE.len() - 1);
+    let found = bytes.get(from..)?.windows(BLANK_LINE.len()).position(|it| it == BLANK_LINE);
+    *searched = bytes.len();
+    found.map(|it| from + it + BLANK_LINE.len())
+}
+
+/// Whether the beginning of a head already shows that it cannot be one.
+///
+/// Without this, a head of bare line feeds would wait for its blank line until the deadline.
+pub fn is_hopeless(bytes: &[u8]) -> bool {
+    let mut previous = 0;
+    for byte in bytes {
+        if (*byte == b'\n' && previous != b'\r') || (previous == b'\r' && *byte != b'\n') || *byte == 0 {
+            return true;
+        }
+        previous = *byte;
+    }
+    false
+}
+
+/// Judges a head, its blank line included.
+pub fn judge(head: &[u8]) -> Result<Framing, Reason> {
+    if is_hopeless(head) {
+        return Err(Reason::MalformedHead);
+    }
+    let mut lines = head.split(|it| *it == b'\n').map(|it| it.strip_suffix(b"\r").unwrap_or(it));
+    let request = request_line(lines.next().unwrap_or_default())?;
+    let mut fields = Fields::default();
+    for line in lines.take_while(|it| !it.is_empty()) {
+        fields.read(line)?;
+    }
+    fields.framing(request)
+}
+
+/// What the request line asks.
+#[derive(Debug, Clone, Copy)]
+struct RequestLine<'a> {
+    authority: Option<&'a [u8]>,
+}
+
+fn request_line(line: &[u8]) -> Result<RequestLine<'_>, Reason> {
+    let mut parts = line.split(|it| *it == b' ');
+    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Reason::MalformedHead);
+    };
+    if method.is_empty() || !method.iter().all(|it| is_token(*it)) || method.iter().any(u8::is_ascii_lowercase) {
+        return Err(Reason::MalformedHead);
+    }
+    match version {
+        b"HTTP/1.1" => {}
+        b"HTTP/1.0" => return Err(Reason::OldProtocol),
+        _ => return Err(Reason::MalformedHead),
+    }
+    target_form(method, target)
+}
+
+/// Origin, absolute, authority or asterisk form, whichever the method allows (RFC 9112 §3.2).
+fn target_form<'a>(method: &[u8], target: &'a [u8]) -> Result<RequestLine<'a>, Reason> {
+    if target.is_empty() || !target.iter().all(|it| is_target_byte(*it)) {
+        return Err(Reason::MalformedHead);
+    }
+    if method == b"CONNECT" {
+        return if host::is_valid(target) { Err(Reason::ConnectRefused) } else { Err(Reason::MalformedHead) };
+    }
+    if target == b"*" {
+        return if method == b"OPTIONS" { Ok(RequestLine { authority: None }) } else { Err(Reason::MalformedHead) };
+    }
+    if target.starts_with(b"/") {
+        return Ok(RequestLine { authority: None });
+    }
+    let rest = ["http://", "https://"].iter().find_map(|scheme| {
+        let (head, rest) = target.split_at_checked(scheme.len())?;
+        head.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+    });
+    let authority = rest.and_then(|it| it.split(|it| matches!(it, b'/' | b'?')).next());
+    match authority {
+        Some(authority) if host::is_valid(authority) => Ok(RequestLine { authority: Some(authority) }),
+        Some(_) | None => Err(Reason::MalformedHead),
+    }
+}
+
+/// Printable ASCII without what no target holds: blanks, quotes, angle brackets, fragments.
+fn is_target_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'#')
+}
+
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
+}
+
+/// Splits a field line; the name stands right before its colon and the value holds no controls.
+pub(super) fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|it| *it == b':')?;
+    let (name, value) = line.split_at_checked(colon)?;
+    let value = value.get(1..)?.trim_ascii();
+    let clean = name.iter().all(|it| is_token(*it))
+        && value.iter().all(|it| *it == b'\t' || (*it >= 0x20 && *it != 0x7f));
+    // `trim_ascii` would also take form feeds and the like, which are controls here.
+    let blank = line.get(colon + 1..)?.iter().all(|it| *it == b'\t' || (*it >= 0x20 && *it != 0x7f));
+    (!name.is_empty() && name.len() <= MAX_NAME_BYTES && clean && blank).then_some((name, value))
+}
+
+/// The fields that decide host and framing.
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    count: usize,
+    host: Option<&'a [u8]>,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn read(&mut self, line: &'a [u8]) -> Result<(), Reason> {
+        self.count += 1;
+        if self.count > MAX_HEAD_FIELDS {
+            return Err(Reason::HeadTooLarge);
+        }
+        let (name, value) = field(line).ok_or(Reason::MalformedHead)?;
+        if name.eq_ignore_ascii_case(b"host") {
+            if !host::is_valid(value) || self.host.replace(value).is_some() {
+                return Err(Reason::MalformedHead);
+            }
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let length = length(value).ok_or(Reason::MalformedHead)?;
+            if self.length.replace(length).is_some() {
+                return Err(Reason::MalformedHead);
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(Reason::MalformedHead);
+            }
+            self.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"expect") && !value.eq_ignore_ascii_case(b"100-continue")
+            // Spelled with an underscore, some servers take these for the real ones.
+            || is_framing_alias(name)
+        {
+            return Err(Reason::MalformedHead);
+        }
+        Ok(())
+    }
+
+    fn framing(&self, request: RequestLine<'_>) -> Result<Framing, Reason> {
+        let host = self.host.ok_or(Reason::MalformedHead)?;
+        if request.authority.is_some_and(|it| !it.eq_ignore_ascii_case(host)) {
+            return Err(Reason::MalformedHead);
+        }
+        match (self.chunked, self.length) {
+            (true, Some(_)) => Err(Reason::MalformedHead),
+            (true, None) => Ok(Framing::Chunked),
+            (false, None | Some(0)) => Ok(Framing::Empty),
+            (false, Some(length)) => Ok(Framing::Length(length)),
+        }
+    }
+}
+
+fn is_framing_alias(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content_length") || name.eq_ignore_ascii_case(b"transfer_encoding")
+}
+
+/// A `Content-Length` in the only spelling that all parsers agree on.
+fn length(value: &[u8]) -> Option<u64> {
+    let canonical = value == b"0" || !value.starts_with(b"0");
+    if value.is_empty() || !canonical || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let length: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+    (length <= i64::MAX.unsigned_abs()).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(head: &str, expected: Result<Framing, Reason>) {
+        assert_eq!(judge(head.as_bytes()), expected, "{head:?}");
+    }
+
+    #[test]
+    fn plain_requests_pass_with_their_framing() {
+        check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Framing::Empty));
+        check("POST /x?y=\\z HTTP/1.1\r\nHost: a:80\r\nContent-Length:\t5 \r\n\r\n", Ok(Framing::Length(5)));
+        check("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: Chunked\r\n\r\n", Ok(Framing::Chunked));
+        check("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Framing::Empty));
+        check("GET http://A/x HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Framing::Empty));
+        check("GET / HTTP/1.1\r\nHost: a\r\nX-Latin: \u{e4}\r\n\r\n", Ok(Framing::Empty));
+    }
+
+    #[test]
+    fn what_two_parsers_could_read_differently_is_refused() {
+        for line in [
+            "GET  / HTTP/1.1", "GET / x HTTP/1.1", "get / HTTP/1.1", "GET /#f HTTP/1.1", "GET x HTTP/1.1", "GET * HTTP/1.1",
+            "GET / HTTP/1.2", "GET / http/1.1", "GET http:///x HTTP/1.1", "GET http://u@a/ HTTP/1.1", "GET http://b/ HTTP/1.1",
+            "GET ftp://a/ HTTP/1.1", "G(T / HTTP/1.1", " GET / HTTP/1.1",
+        ] {
+            check(&format!("{line}\r\nHost: a\r\n\r\n"), Err(Reason::MalformedHead));
+        }
+        for field in [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked", "Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5, 5",
+            "Content-Length: +5", "Content-Length: 05", "Content-Length: 9223372036854775808", "Content-Length: ",
+            "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: ", "X : y", " X: y", "X: y\r\n folded", ": y", "X: a\x0bb", "X: \x0cb", "X: \x7f", "Xy", "Host: a",
+            "X: a\nY: b", "X: a\rb", "X: \0", "Content_Length: 5", "Expect: y 100-continue",
+        ] {
+            check(&format!("POST / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n"), Err(Reason::MalformedHead));
+        }
+        check("GET / HTTP/1.1\r\n\r\n", Err(Reason::MalformedHead));
+        check("GET / HTTP/1.0\r\nHost: a\r\n\r\n", Err(Reason::OldProtocol));
+        check("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", Err(Reason::ConnectRefused));
+        let many = "X: y\r\n".repeat(MAX_HEAD_FIELDS);
+        check(&format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"), Err(Reason::HeadTooLarge));
+    }
+
+    #[test]
+    fn the_end_of_a_dripping_head_is_found() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody";
+        let mut searched = 0;
+        let found = (1..=head.len()).find_map(|length| end(&head[..length], &mut searched));
+        assert_eq!(found, Some(head.len() - 4));
+    }
+}

@@ -1,0 +1,10 @@
+//! Ports and connections: who is accepted, what a connection may send, and how it ends.
+
+pub mod limits;
+
+pub mod accept;
+pub mod connection;
+pub mod http1;
+pub mod stream;
+
+pub mod set;

@@ -1,0 +1,425 @@
+//! The byte stream of a client's connection, with the guard of HTTP/1.1 in its read path.
+//!
+//! [`GuardedStream::read_head`] collects and judges a whole head before the parser behind
+//! sees a byte of it; then reads give exactly that message, and nothing of the next.
+//! Writes are collected up to [`BUFFER_BYTES`] and sent on flush, so that head and body of a
+//! small response leave in one segment. Buffers are given back while a connection idles.
+
+use std::fmt;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf as _, BufMut as _, BytesMut};
+use pingora::http::ResponseHeader;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+    UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::connection::{Connection, Fault};
+use super::http1::body::BodyReader;
+use super::http1::head;
+use super::limits::{BODY_IDLE, BUFFER_BYTES, MAX_HEAD_BYTES, WRITE_STALL};
+use crate::local_reply::Reason;
+
+/// What an HTTP/2 client sends first (RFC 9113 §3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Space for one read; most heads fit.
+const FIRST_READ: usize = 4 * 1024;
+
+/// How the guard treats the bytes it reads.
+#[derive(Debug)]
+enum Mode {
+    /// Between requests: nothing passes until a head was judged.
+    Waiting,
+    /// A judged message: `head` more bytes of its head, then its body.
+    Message { head: usize, body: BodyReader },
+    /// Everything passes: HTTP/2.
+    Open,
+}
+
+/// What came when a request was waited for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A judged HTTP/1.1 head.
+    Request,
+    /// The preface of HTTP/2.
+    H2,
+    /// Nothing more will come, and nobody waits for an answer.
+    Gone,
+    /// A head that is refused.
+    Refused(Reason),
+}
+
+/// A deadline that costs nothing while it is moved: the timer fires at the earliest time ever
+/// asked for, and is set anew only then.
+#[derive(Debug)]
+struct Deadline {
+    at: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    fn after(&mut self, span: Duration) {
+        self.at = Instant::now() + span;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.at)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= self.at {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(self.at);
+        }
+        Poll::Pending
+    }
+}
+
+/// A client's byte stream behind the guard.
+pub struct GuardedStream<S> {
+    io: S,
+    connection: Arc<Connection>,
+    digest: Arc<ProxyDigest>,
+    socket: Option<Arc<SocketDigest>>,
+    id: UniqueIDType,
+    mode: Mode,
+    unread: BytesMut,
+    unsent: BytesMut,
+    deadline: Deadline,
+    reading: bool,
+    writing: bool,
+    ended: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
+    /// Guards a connection that was just accepted.
+    pub fn new(io: S, connection: Arc<Connection>, socket: Option<Arc<SocketDigest>>, id: UniqueIDType) -> Self {
+        // The digest is how a connection's facts reach its requests; its header is not used.
+        let unused = ResponseHeader::build(200, Some(0)).expect("200 is a status");
+        let user_data: Box<dyn std::any::Any + Send + Sync> = Box::new(Arc::clone(&connection));
+        Self {
+            io,
+            connection,
+            digest: Arc::new(ProxyDigest::new(Box::new(unused), Some(user_data))),
+            socket,
+            id,
+            mode: Mode::Waiting,
+            unread: BytesMut::new(),
+            unsent: BytesMut::new(),
+            deadline: Deadline { at: Instant::now(), timer: None },
+            reading: false,
+            writing: false,
+            ended: false,
+        }
+    }
+
+    /// What is known of the connection.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Waits for the next request: its whole head within `head_timeout` of its first byte,
+    /// the first byte within `idle_timeout`.
+    pub async fn read_head(&mut self, idle_timeout: Duration, head_timeout: Duration) -> Arrival {
+        self.mode = Mode::Waiting;
+        if self.unread.is_empty() {
+            // An idle connection keeps no buffers.
+            self.unread = BytesMut::new();
+            self.unsent = BytesMut::new();
+        }
+        let mut searched = 0;
+        self.deadline.after(if self.unread.is_empty() { idle_timeout } else { head_timeout });
+        loop {
+            if let Some(arrival) = self.judge(&mut searched) {
+                return arrival;
+            }
+            let first_byte = self.unread.is_empty();
+            match poll_fn(|cx| self.poll_fill(cx)).await {
+                Ok(0) => return Arrival::Gone,
+                Ok(_) if first_byte => self.deadline.after(head_timeout),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && !first_byte => {
+                    return Arrival::Refused(Reason::HeadTimeout);
+                }
+                Err(_) => return Arrival::Gone,
+            }
+        }
+    }
+
+    /// Decides about what has arrived so far.
+    fn judge(&mut self, searched: &mut usize) -> Option<Arrival> {
+        let start = self.unread.len().min(H2_PREFACE.len());
+        let is_preface = start > 0 && H2_PREFACE.get(..start) == self.unread.get(..start);
+        if is_preface {
+            if start < H2_PREFACE.len() {
+                return None;
+            }
+            self.mode = Mode::Open;
+            return Some(Arrival::H2);
+        }
+        let seen = *searched;
+        let Some(length) = head::end(&self.unread, searched) else {
+            let fresh = self.unread.get(seen.saturating_sub(1)..).unwrap_or_default();
+            // The last byte may be the first half of a line end.
+            let settled = fresh.strip_suffix(b"\r").unwrap_or(fresh);
+            if head::is_hopeless(settled.get(usize::from(seen > 0 && settled.first() == Some(&b'\n'))..).unwrap_or_default()) {
+                return Some(Arrival::Refused(Reason::MalformedHead));
+            }
+            return (self.unread.len() >= MAX_HEAD_BYTES).then_some(Arrival::Refused(Reason::HeadTooLarge));
+        };
+        if length > MAX_HEAD_BYTES {
+            return Some(Arrival::Refused(Reason::HeadTooLarge));
+        }
+        Some(match head::judge(self.unread.get(..length).unwrap_or_default()) {
+            Ok(framing) => {
+                self.mode = Mode::Message { head: length, body: BodyReader::new(framing) };
+                Arrival::Request
+            }
+            Err(reason) => Arrival::Refused(reason),
+        })
+    }
+
+    /// Reads more into `unread`; 0 is the end of the stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = (MAX_HEAD_BYTES + 1).saturating_sub(self.unread.len()).clamp(1, BUFFER_BYTES);
+        self.unread.reserve(FIRST_READ.min(room));
+        let mut space = (&mut self.unread).limit(room);
+        let read = pin!(self.io.read_buf(&mut space)).poll(cx);
+        match read {
+            Poll::Ready(result) => {
+                let read = result?;
+                self.connection.count_received(read);
+                Poll::Ready(Ok(read))
+            }
+            Poll::Pending => {
+                ready!(self.deadline.poll(cx));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    /// Answers on the bare connection and ends it.
+    pub async fn answer_and_close(&mut self, bytes: &[u8]) {
+        /// Time for a client to take a short answer, and to see it before the reset.
+        const LINGER: Duration = Duration::from_secs(2);
+        let io = &mut self.io;
+        let answer = async {
+            io.write_all(bytes).await?;
+            io.shutdown().await?;
+            // Closing with unread bytes would reset the connection and destroy the answer.
+            let mut sink = [0; 1024];
+            loop {
+                let mut buffer = ReadBuf::new(&mut sink);
+                poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, &mut buffer)).await?;
+                if buffer.filled().is_empty() {
+                    return io::Result::Ok(());
+                }
+            }
+        };
+        // The client may be gone already; either way the connection ends.
+        drop(tokio::time::timeout(LINGER, answer).await);
+        self.connection.count_sent(bytes.len());
+        self.ended = true;
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.give(out)? {
+                self.reading = false;
+                return Poll::Ready(Ok(()));
+            }
+            let finished = matches!(&self.mode, Mode::Message { head: 0, body } if body.is_done());
+            if finished && self.connection.is_upgraded() {
+                self.mode = Mode::Open;
+                return self.poll_open(cx, out);
+            }
+            if finished && self.unread.len() >= BUFFER_BYTES {
+                // A pipelined request is held back; its sender waits.
+                return Poll::Pending;
+            }
+            if !self.reading {
+                self.reading = true;
+                self.deadline.after(BODY_IDLE);
+            }
+            match self.poll_fill_body(cx, finished) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Passes everything: HTTP/2, or the bytes after an upgrade.
+    fn poll_open(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let step = out.remaining().min(self.unread.len());
+            out.put_slice(self.unread.get(..step).unwrap_or_default());
+            self.unread.advance(step);
+            return Poll::Ready(Ok(()));
+        }
+        let before = out.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, out))?;
+        self.connection.count_received(out.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+
+    /// As [`Self::poll_fill`], without a deadline once the message is complete.
+    fn poll_fill_body(&mut self, cx: &mut Context<'_>, finished: bool) -> Poll<io::Result<usize>> {
+        if finished {
+            self.deadline.after(Duration::from_secs(86_400));
+        }
+        match ready!(self.poll_fill(cx)) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                self.connection.set_fault(Fault::Idle);
+                Poll::Ready(Err(error))
+            }
+            other => {
+                self.deadline.after(BODY_IDLE);
+                Poll::Ready(other)
+            }
+        }
+    }
+
+    /// Moves what belongs to the message into `out`; false when there is nothing at hand.
+    fn give(&mut self, out: &mut ReadBuf<'_>) -> io::Result<bool> {
+        let Mode::Message { head, body } = &mut self.mode else { return Ok(false) };
+        let room = out.remaining();
+        if *head > 0 {
+            let step = room.min(*head);
+            out.put_slice(self.unread.get(..step).unwrap_or_default());
+            self.unread.advance(step);
+            *head -= step;
+            return Ok(step > 0);
+        }
+        let available = self.unread.get(..room.min(self.unread.len())).unwrap_or_default();
+        let Ok(step) = body.admit(available) else {
+            self.connection.set_fault(Fault::Malformed);
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        out.put_slice(self.unread.get(..step).unwrap_or_default());
+        self.unread.advance(step);
+        Ok(step > 0)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, &self.unsent) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(sent)) => {
+                    self.writing = false;
+                    self.connection.count_sent(sent);
+                    self.unsent.advance(sent);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    if !self.writing {
+                        self.writing = true;
+                        self.deadline.after(WRITE_STALL);
+                    }
+                    ready!(self.deadline.poll(cx));
+                    self.connection.set_fault(Fault::Stalled);
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedStream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        match this.mode {
+            Mode::Waiting => Poll::Ready(Ok(())),
+            Mode::Message { .. } => this.poll_message(cx, out),
+            Mode::Open => this.poll_open(cx, out),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.unsent.len() + bytes.len() > BUFFER_BYTES && !self.unsent.is_empty() {
+            ready!(self.poll_send(cx))?;
+        }
+        let step = bytes.len().min(BUFFER_BYTES);
+        self.unsent.extend_from_slice(bytes.get(..step).unwrap_or_default());
+        Poll::Ready(Ok(step))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl<S> fmt::Debug for GuardedStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedStream").field("peer", &self.connection.peer).field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shutdown for GuardedStream<S> {
+    async fn shutdown(&mut self) {
+        if !self.ended {
+            // A client that is gone cannot be told goodbye.
+            drop(tokio::io::AsyncWriteExt::shutdown(self).await);
+        }
+    }
+}
+
+impl<S> UniqueID for GuardedStream<S> {
+    fn id(&self) -> UniqueIDType {
+        self.id
+    }
+}
+
+impl<S> Ssl for GuardedStream<S> {}
+
+impl<S> GetTimingDigest for GuardedStream<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl<S> GetProxyDigest for GuardedStream<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(Arc::clone(&self.digest))
+    }
+}
+
+impl<S> GetSocketDigest for GuardedStream<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.socket.clone()
+    }
+}
+
+#[async_trait]
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Peek for GuardedStream<S> {
+    async fn try_peek(&mut self, out: &mut [u8]) -> io::Result<bool> {
+        match self.unread.get(..out.len()) {
+            Some(bytes) => {
+                out.copy_from_slice(bytes);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+}

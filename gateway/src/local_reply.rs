@@ -1,0 +1,232 @@
+//! Every response the gateway writes in its own name, and why.
+//!
+//! A refusal is a value: whoever refuses returns a [`LocalReply`] with a [`Reason`], and the
+//! tables below give it status, response flag, detail and text. They are Envoy's where
+//! Envoy has the case, since dashboards and scripts match on them.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// Whether a request goes on, or is answered here.
+///
+/// A refusal is an ordinary outcome, not an error, and `?` passes it up.
+pub type Flow<T = ()> = ControlFlow<LocalReply, T>;
+
+/// Name in the `server` header.
+pub const SERVER: HeaderValue = HeaderValue::from_static("sluice");
+
+/// Why the gateway answered, or ended an exchange, by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The head breaks HTTP's grammar or could be framed in two ways.
+    MalformedHead,
+    /// The head is larger, or has more fields, than the bounds.
+    HeadTooLarge,
+    /// The head did not arrive in time.
+    HeadTimeout,
+    /// A body breaks its framing.
+    MalformedBody,
+    /// A body stopped arriving.
+    BodyTimeout,
+    /// The path cannot be normalised.
+    BadPath,
+    /// HTTP/1.0 or older.
+    OldProtocol,
+    /// CONNECT on a listener that is no forward proxy.
+    ConnectRefused,
+    /// No virtual host or no route matches.
+    NoRoute,
+    /// The virtual host is for https only.
+    HttpsRedirect,
+    /// The route redirects.
+    Redirect,
+    /// The route answers by itself.
+    DirectResponse,
+    /// A CORS preflight.
+    Preflight,
+    /// The route's destination does not exist.
+    NoCluster,
+    /// The destination has no usable endpoint.
+    NoHealthyEndpoint,
+    /// No connection to the endpoint.
+    ConnectFailure,
+    /// The endpoint closed the connection before its response.
+    UpstreamClosed,
+    /// The endpoint answered something that is no HTTP.
+    UpstreamProtocol,
+    /// The endpoint took too long.
+    UpstreamTimeout,
+    /// The client went away; nothing can be answered.
+    ClientGone,
+    /// A defect of the gateway.
+    Internal,
+}
+
+impl Reason {
+    /// Status of the response; 0 when none can be sent.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::MalformedHead | Self::MalformedBody | Self::BadPath => 400,
+            Self::HeadTooLarge => 431,
+            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::OldProtocol => 426,
+            Self::ConnectRefused => 405,
+            Self::NoRoute => 404,
+            Self::HttpsRedirect | Self::Redirect => 301,
+            Self::DirectResponse | Self::Preflight => 200,
+            Self::NoCluster | Self::NoHealthyEndpoint | Self::ConnectFailure | Self::UpstreamClosed => 503,
+            Self::UpstreamProtocol => 502,
+            Self::UpstreamTimeout => 504,
+            Self::ClientGone => 0,
+            Self::Internal => 500,
+        }
+    }
+
+    /// Envoy's response flag, `-` when there is none.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::MalformedHead | Self::HeadTooLarge | Self::MalformedBody | Self::OldProtocol => "DPE",
+            Self::HeadTimeout | Self::BodyTimeout => "SI",
+            Self::NoRoute => "NR",
+            Self::NoCluster => "NC",
+            Self::NoHealthyEndpoint => "UH",
+            Self::ConnectFailure => "UF",
+            Self::UpstreamClosed => "UC",
+            Self::UpstreamProtocol => "UPE",
+            Self::UpstreamTimeout => "UT",
+            Self::ClientGone => "DC",
+            Self::BadPath
+            | Self::ConnectRefused
+            | Self::HttpsRedirect
+            | Self::Redirect
+            | Self::DirectResponse
+            | Self::Preflight
+            | Self::Internal => "-",
+        }
+    }
+
+    /// Envoy's response code detail.
+    pub fn details(self) -> &'static str {
+        match self {
+            Self::MalformedHead => "http1.codec_error",
+            Self::HeadTooLarge => "http1.headers_too_large",
+            Self::HeadTimeout => "request_header_timeout",
+            Self::MalformedBody => "http1.body_disallowed",
+            Self::BodyTimeout => "stream_idle_timeout",
+            Self::BadPath => "path_normalization_failed",
+            Self::OldProtocol => "low_version",
+            Self::ConnectRefused => "connect_refused",
+            Self::NoRoute => "route_not_found",
+            Self::HttpsRedirect | Self::Redirect | Self::DirectResponse => "direct_response",
+            Self::Preflight => "cors_preflight",
+            Self::NoCluster => "cluster_not_found",
+            Self::NoHealthyEndpoint => "no_healthy_upstream",
+            Self::ConnectFailure => "upstream_reset_before_response_started{connection_failure}",
+            Self::UpstreamClosed => "upstream_reset_before_response_started{connection_termination}",
+            Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
+            Self::UpstreamTimeout => "response_timeout",
+            Self::ClientGone => "downstream_remote_disconnect",
+            Self::Internal => "internal_error",
+        }
+    }
+
+    /// Envoy's text for the client.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NoHealthyEndpoint => "no healthy upstream",
+            Self::ConnectFailure => {
+                "upstream connect error or disconnect/reset before headers. reset reason: connection failure"
+            }
+            Self::UpstreamClosed => {
+                "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
+            }
+            Self::UpstreamProtocol => {
+                "upstream connect error or disconnect/reset before headers. reset reason: protocol error"
+            }
+            Self::UpstreamTimeout => "upstream request timeout",
+            Self::HeadTimeout => "request header timeout",
+            Self::BodyTimeout => "stream timeout",
+            Self::MalformedHead
+            | Self::HeadTooLarge
+            | Self::MalformedBody
+            | Self::BadPath
+            | Self::OldProtocol
+            | Self::ConnectRefused
+            | Self::NoRoute
+            | Self::HttpsRedirect
+            | Self::Redirect
+            | Self::DirectResponse
+            | Self::Preflight
+            | Self::NoCluster
+            | Self::ClientGone
+            | Self::Internal => "",
+        }
+    }
+
+    /// Whether the connection can carry another request after this answer.
+    pub fn keeps_connection(self) -> bool {
+        match self {
+            Self::NoRoute
+            | Self::HttpsRedirect
+            | Self::Redirect
+            | Self::DirectResponse
+            | Self::Preflight
+            | Self::NoCluster
+            | Self::NoHealthyEndpoint
+            | Self::ConnectFailure => true,
+            Self::MalformedHead
+            | Self::HeadTooLarge
+            | Self::HeadTimeout
+            | Self::MalformedBody
+            | Self::BodyTimeout
+            | Self::BadPath
+            | Self::OldProtocol
+            | Self::ConnectRefused
+            | Self::UpstreamClosed
+            | Self::UpstreamProtocol
+            | Self::UpstreamTimeout
+            | Self::ClientGone
+            | Self::Internal => false,
+        }
+    }
+}
+
+/// One response of the gateway's own.
+#[derive(Debug, Clone)]
+pub struct LocalReply {
+    /// Why.
+    pub reason: Reason,
+    /// Status; the reason's, unless the operator chose another.
+    pub status: StatusCode,
+    /// Headers besides `server`, `date`, `content-length` and `content-type`.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Body.
+    pub body: Bytes,
+}
+
+impl LocalReply {
+    /// The usual answer for a reason.
+    pub fn because(reason: Reason) -> Self {
+        let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { reason, status, headers: Vec::new(), body: Bytes::from_static(reason.text().as_bytes()) }
+    }
+
+    /// The bytes of an answer on an HTTP/1.1 connection that is closed after it.
+    pub fn render_and_close(&self) -> Vec<u8> {
+        let phrase = self.status.canonical_reason().unwrap_or_default();
+        let mut out = format!(
+            "HTTP/1.1 {} {phrase}\r\nserver: sluice\r\ncontent-length: {}\r\nconnection: close\r\n",
+            self.status.as_u16(),
+            self.body.len()
+        );
+        if !self.body.is_empty() {
+            out.push_str("content-type: text/plain\r\n");
+        }
+        out.push_str("\r\n");
+        let mut out = out.into_bytes();
+        out.extend_from_slice(&self.body);
+        out
+    }
+}

@@ -1,0 +1,141 @@
+//! Reads a request that was just admitted: its path, its client, its route.
+//!
+//! The order is a promise: the path has its normal form before anything judges it, the
+//! client is known before its headers are believed, and headers are cleaned before routes
+//! may match on them.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use http::header;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use super::client;
+use super::exchange::{Client, Exchange, Way};
+use crate::listener::http1::host;
+use crate::local_reply::{Flow, LocalReply, Reason};
+use crate::routing::path;
+use crate::routing::redirect::Redirect;
+use crate::routing::request::{Request, Scheme};
+use crate::routing::route::{Action, Route};
+
+/// Prepares a request and finds its route; answers it where no upstream is asked.
+pub(super) fn admit(session: &mut Session, exchange: &mut Exchange) -> Flow {
+    let request = session.req_header_mut();
+    let target = target(request, exchange)?;
+    if request.raw_path() != target.as_bytes() && request.set_raw_path(target.as_bytes()).is_err() {
+        return refuse(exchange, Reason::BadPath);
+    }
+    let scheme = identify(request, exchange);
+    let authority = authority(request, exchange)?;
+    let Some(known) = exchange.known() else { return refuse(exchange, Reason::Internal) };
+    let key = known.connection.listener;
+    let Some(listener) = exchange.snapshot.listener(key).map(Arc::clone) else {
+        return refuse(exchange, Reason::NoRoute);
+    };
+    let asked = Request {
+        method: request.method.as_str(),
+        scheme,
+        authority: &authority,
+        target: &target,
+        headers: &request.headers,
+        port: key.port,
+    };
+    let Some(virtual_host) = listener.hosts.find(&asked.host()) else { return refuse(exchange, Reason::NoRoute) };
+    if virtual_host.https_redirect && scheme == Scheme::Http {
+        return redirect(exchange, Reason::HttpsRedirect, &Redirect::to_https(), &asked);
+    }
+    let Some(route) = virtual_host.find(&asked) else { return refuse(exchange, Reason::NoRoute) };
+    take(route, &asked, exchange)
+}
+
+/// The normal form of the target, in origin form.
+fn target(request: &RequestHeader, exchange: &mut Exchange) -> Flow<String> {
+    let Ok(raw) = std::str::from_utf8(request.raw_path()) else { return refuse(exchange, Reason::BadPath) };
+    let origin_form = if raw.starts_with('/') || raw == "*" {
+        raw
+    } else {
+        // Absolute form: what follows the authority.
+        let after = raw.split_once("://").map_or("", |(_, it)| it);
+        after.find(['/', '?']).and_then(|at| after.get(at..)).unwrap_or("/")
+    };
+    if origin_form == "*" {
+        return Flow::Continue("*".to_owned());
+    }
+    let rooted = if origin_form.starts_with('?') { format!("/{origin_form}") } else { origin_form.to_owned() };
+    let is_clean = rooted.bytes().all(|it| it.is_ascii_graphic() && !matches!(it, b'#' | b'"' | b'<' | b'>'));
+    match path::normalize(&rooted, exchange.snapshot.settings.normalization) {
+        Ok(target) if is_clean => Flow::Continue(target.into_owned()),
+        Ok(_) | Err(path::BadPath) => refuse(exchange, Reason::BadPath),
+    }
+}
+
+/// Learns who the client is, and cleans the headers that speak of it.
+fn identify(request: &mut RequestHeader, exchange: &mut Exchange) -> Scheme {
+    let trusted = exchange.snapshot.settings.trusted_proxies;
+    let Client::Known(known) = &mut exchange.client else { return Scheme::Http };
+    let peer = known.connection.peer.ip().to_canonical();
+    known.address = client::address(&request.headers, peer, trusted);
+    known.scheme = client::scheme(&request.headers, Scheme::Http, trusted);
+    client::sanitize(request, peer, known.scheme, trusted, || client::request_id(fastrand::u128(..)));
+    known.scheme
+}
+
+/// Host with port, from `:authority` or `Host`; h2 requests come past the guard of HTTP/1.1.
+fn authority(request: &RequestHeader, exchange: &mut Exchange) -> Flow<String> {
+    let from_uri = request.uri.authority().map(|it| it.as_str().as_bytes());
+    let mut fields = request.headers.get_all(header::HOST).iter();
+    let from_field = fields.next().map(header::HeaderValue::as_bytes);
+    let several = fields.next().is_some();
+    let contradict = matches!((from_uri, from_field), (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b));
+    match from_uri.or(from_field) {
+        Some(it) if host::is_valid(it) && !several && !contradict => {
+            Flow::Continue(String::from_utf8_lossy(it).into_owned())
+        }
+        Some(_) | None => refuse(exchange, Reason::MalformedHead),
+    }
+}
+
+/// Follows a route: to a destination, or to an answer of our own.
+fn take(route: &Arc<Route>, asked: &Request<'_>, exchange: &mut Exchange) -> Flow {
+    exchange.way = Way::Answered(Arc::clone(route));
+    if let Some(cors) = &route.cors
+        && let ControlFlow::Break(reply) = cors.on_request(asked.method, asked.headers)
+    {
+        exchange.end.reason = Some(reply.reason);
+        return Flow::Break(reply);
+    }
+    match &route.action {
+        Action::Forward(forward) => {
+            exchange.way = Way::Forwarded(Arc::clone(route), forward.pick(fastrand::u32(..)));
+            Flow::Continue(())
+        }
+        Action::Redirect(to) => redirect(exchange, Reason::Redirect, to, asked),
+        Action::Respond(status, body) => {
+            exchange.end.reason = Some(Reason::DirectResponse);
+            let mut reply = LocalReply::because(Reason::DirectResponse);
+            reply.status = *status;
+            reply.body = body.clone();
+            Flow::Break(reply)
+        }
+    }
+}
+
+fn redirect(exchange: &mut Exchange, reason: Reason, redirect: &Redirect, asked: &Request<'_>) -> Flow {
+    exchange.end.reason = Some(reason);
+    let mut reply = LocalReply::because(reason);
+    reply.status = redirect.status;
+    match header::HeaderValue::try_from(redirect.location(asked)) {
+        Ok(location) => {
+            reply.headers.push((header::LOCATION, location));
+            Flow::Break(reply)
+        }
+        Err(_) => refuse(exchange, Reason::BadPath),
+    }
+}
+
+fn refuse<T>(exchange: &mut Exchange, reason: Reason) -> Flow<T> {
+    exchange.end.reason = Some(reason);
+    Flow::Break(LocalReply::because(reason))
+}

@@ -1,0 +1,151 @@
+//! What one request carries from its birth to its access log line, as states.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use pingora::Error;
+use pingora::protocols::Digest;
+use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora::proxy::Session;
+
+use crate::listener::connection::Connection;
+use crate::local_reply::Reason;
+use crate::routing::request::Scheme;
+use crate::routing::route::{Action, Destination, Forward, Route};
+use crate::snapshot::Snapshot;
+use crate::upstream::endpoint::Lease;
+
+/// One request and what became of it.
+pub struct Exchange {
+    /// The configuration it was born under.
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) started: Instant,
+    pub(super) time: SystemTime,
+    pub(super) client: Client,
+    pub(super) way: Way,
+    pub(super) attempt: Attempt,
+    pub(super) end: End,
+}
+
+/// Who asks.
+pub(super) enum Client {
+    /// Not met yet, or on no connection of ours.
+    Unknown,
+    /// On this connection.
+    Known(Box<KnownClient>),
+}
+
+/// A client with a connection.
+pub(super) struct KnownClient {
+    pub(super) connection: Arc<Connection>,
+    /// The client behind trusted proxies.
+    pub(super) address: IpAddr,
+    pub(super) scheme: Scheme,
+}
+
+/// Which route it takes.
+pub(super) enum Way {
+    /// None was looked for, or none was found.
+    Nowhere,
+    /// This one, which the gateway answers itself.
+    Answered(Arc<Route>),
+    /// This one, to one of its destinations.
+    Forwarded(Arc<Route>, usize),
+}
+
+/// The try that is under way, or was last.
+#[derive(Default)]
+pub(super) struct Attempt {
+    pub(super) number: usize,
+    pub(super) lease: Option<Lease>,
+    pub(super) local: String,
+    pub(super) first_byte: Option<Duration>,
+}
+
+/// How it ended, as far as is known.
+#[derive(Default)]
+pub(super) struct End {
+    /// Why the gateway answered or gave up; none when the upstream answered.
+    pub(super) reason: Option<Reason>,
+    /// What the transport said.
+    pub(super) transport: String,
+}
+
+impl Exchange {
+    pub(super) fn new(snapshot: Arc<Snapshot>, started: Instant, time: SystemTime) -> Self {
+        Self {
+            snapshot,
+            started,
+            time,
+            client: Client::Unknown,
+            way: Way::Nowhere,
+            attempt: Attempt::default(),
+            end: End::default(),
+        }
+    }
+
+    /// Learns which connection it came by.
+    pub(super) fn meet(&mut self, session: &Session) {
+        let digest = session.digest().and_then(|it| it.proxy_digest.as_ref());
+        let connection = digest.and_then(|it| it.user_data.as_ref()?.downcast_ref::<Arc<Connection>>());
+        if let Some(connection) = connection {
+            let address = connection.peer.ip().to_canonical();
+            let connection = Arc::clone(connection);
+            self.client = Client::Known(Box::new(KnownClient { connection, address, scheme: Scheme::Http }));
+        }
+    }
+
+    pub(super) fn known(&self) -> Option<&KnownClient> {
+        match &self.client {
+            Client::Unknown => None,
+            Client::Known(client) => Some(client),
+        }
+    }
+
+    /// Whether its connection shall end after it.
+    pub(super) fn is_closing(&self) -> bool {
+        self.known().is_some_and(|it| *it.connection.closing.borrow())
+    }
+
+    pub(super) fn route(&self) -> Option<&Arc<Route>> {
+        match &self.way {
+            Way::Nowhere => None,
+            Way::Answered(route) | Way::Forwarded(route, _) => Some(route),
+        }
+    }
+
+    /// How and where it is forwarded.
+    pub(super) fn forward(&self) -> Option<(&Forward, &Destination)> {
+        let Way::Forwarded(route, index) = &self.way else { return None };
+        match &route.action {
+            Action::Forward(forward) => forward.destinations.get(*index).map(|it| (forward.as_ref(), it)),
+            Action::Redirect(_) | Action::Respond(_, _) => None,
+        }
+    }
+
+    pub(super) fn tries(&self) -> usize {
+        self.attempt.number
+    }
+
+    /// Notes why a try failed; the next one may still succeed.
+    pub(super) fn fail(&mut self, reason: Reason, error: &Error) {
+        self.end.reason = Some(reason);
+        self.end.transport = error.etype().as_str().to_owned();
+    }
+
+    /// The endpoint is reached.
+    pub(super) fn connected(&mut self, digest: Option<&Digest>) {
+        self.end = End::default();
+        let local = digest.and_then(|it| it.socket_digest.as_ref()?.local_addr());
+        self.attempt.local = match local {
+            Some(PeerAddr::Inet(address)) => address.to_string(),
+            Some(PeerAddr::Unix(_)) | None => String::new(),
+        };
+    }
+
+    /// The endpoint answered.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.attempt.first_byte.get_or_insert(now - self.started);
+    }
+}

@@ -1,0 +1,143 @@
+//! Says what each `%COMMAND%` stands for in one exchange.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use http::{HeaderMap, Version, header};
+use pingora::Error;
+use pingora::proxy::Session;
+
+use super::exchange::Exchange;
+use super::outcome;
+use crate::telemetry::template::{Facts, Field, HeaderRef};
+
+/// An exchange with its session.
+pub(super) struct RequestFacts<'a> {
+    pub(super) session: &'a Session,
+    pub(super) exchange: &'a Exchange,
+    /// The error it ended with.
+    pub(super) error: Option<&'a Error>,
+    /// The worker it runs on.
+    pub(super) worker: usize,
+}
+
+impl Facts for RequestFacts<'_> {
+    fn write(&self, field: &Field, out: &mut Vec<u8>) -> bool {
+        match field {
+            Field::Request(first, second) => {
+                self.request(first, out) || second.as_ref().is_some_and(|it| self.request(it, out))
+            }
+            Field::Response(first, second) => {
+                self.response(first, out) || second.as_ref().is_some_and(|it| self.response(it, out))
+            }
+            Field::StartTime(format) => {
+                format.write(self.exchange.time, out);
+                true
+            }
+            Field::Protocol => text(protocol(self.session.req_header().version), out),
+            Field::ResponseCode => display(outcome::status(self.session), out),
+            Field::ResponseFlags => text(outcome::flag(self.exchange, self.error), out),
+            Field::ResponseCodeDetails => text(outcome::details(self.session, self.exchange, self.error), out),
+            Field::UpstreamTransportFailureReason => text(&self.exchange.end.transport, out),
+            Field::BytesReceived => display(self.session.body_bytes_read(), out),
+            Field::BytesSent => display(self.session.body_bytes_sent(), out),
+            Field::Duration => display((Instant::now() - self.exchange.started).as_millis(), out),
+            Field::ResponseDuration => self.exchange.attempt.first_byte.is_some_and(|it| display(it.as_millis(), out)),
+            Field::UpstreamHost => {
+                self.exchange.attempt.lease.as_ref().is_some_and(|it| display(&it.endpoint().address, out))
+            }
+            Field::UpstreamCluster => self.exchange.forward().is_some_and(|(_, it)| text(it.target.name(), out)),
+            Field::UpstreamLocalAddress => text(&self.exchange.attempt.local, out),
+            Field::DownstreamLocalAddress => self.exchange.known().is_some_and(|it| display(it.connection.local, out)),
+            Field::DownstreamLocalAddressWithoutPort => {
+                self.exchange.known().is_some_and(|it| display(it.connection.local.ip(), out))
+            }
+            Field::DownstreamLocalPort => {
+                self.exchange.known().is_some_and(|it| display(it.connection.listener.port, out))
+            }
+            Field::DownstreamRemoteAddress => self.client(out, true),
+            Field::DownstreamRemoteAddressWithoutPort => self.client(out, false),
+            Field::DownstreamDirectRemoteAddress => {
+                self.exchange.known().is_some_and(|it| display(it.connection.peer, out))
+            }
+            Field::DownstreamDirectRemoteAddressWithoutPort => {
+                self.exchange.known().is_some_and(|it| display(it.connection.peer.ip(), out))
+            }
+            Field::RouteName => self.exchange.route().is_some_and(|it| text(&it.name, out)),
+            Field::Hostname => text(&self.exchange.snapshot.settings.node.name, out),
+            Field::ConnectionTerminationDetails | Field::RequestedServerName | Field::Absent => false,
+        }
+    }
+}
+
+impl RequestFacts<'_> {
+    fn request(&self, header: &HeaderRef, out: &mut Vec<u8>) -> bool {
+        let request = self.session.req_header();
+        match header {
+            HeaderRef::Field(name) => field(&request.headers, name, out),
+            HeaderRef::Method => text(request.method.as_str(), out),
+            HeaderRef::Path => {
+                out.extend_from_slice(request.raw_path());
+                true
+            }
+            HeaderRef::Authority => match request.uri.authority() {
+                Some(it) => text(it.as_str(), out),
+                None => field(&request.headers, &header::HOST, out),
+            },
+            HeaderRef::Scheme => self.exchange.known().is_some_and(|it| text(it.scheme.as_str(), out)),
+            HeaderRef::Status => false,
+        }
+    }
+
+    fn response(&self, header: &HeaderRef, out: &mut Vec<u8>) -> bool {
+        let Some(response) = self.session.response_written() else { return false };
+        match header {
+            // Envoy's own header, which is not sent here: the same time is known without it.
+            HeaderRef::Field(name) if name == "x-envoy-upstream-service-time" => {
+                self.exchange.attempt.first_byte.is_some_and(|it| display(it.as_millis(), out))
+            }
+            HeaderRef::Field(name) => field(&response.headers, name, out),
+            HeaderRef::Status => display(response.status.as_u16(), out),
+            HeaderRef::Method | HeaderRef::Path | HeaderRef::Authority | HeaderRef::Scheme => false,
+        }
+    }
+
+    /// The client behind trusted proxies; its port is known only when it is the peer.
+    fn client(&self, out: &mut Vec<u8>, with_port: bool) -> bool {
+        let Some(known) = self.exchange.known() else { return false };
+        let address: IpAddr = known.address;
+        let is_peer = known.connection.peer.ip().to_canonical() == address;
+        if !with_port {
+            return display(address, out);
+        }
+        let port = if is_peer { known.connection.peer.port() } else { 0 };
+        display(std::net::SocketAddr::new(address, port), out)
+    }
+}
+
+/// The version as logs name it.
+pub(super) fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn field(headers: &HeaderMap, name: &header::HeaderName, out: &mut Vec<u8>) -> bool {
+    let Some(value) = headers.get(name) else { return false };
+    out.extend_from_slice(value.as_bytes());
+    true
+}
+
+fn text(text: &str, out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(text.as_bytes());
+    !text.is_empty()
+}
+
+fn display(value: impl std::fmt::Display, out: &mut Vec<u8>) -> bool {
+    // Writing to a Vec cannot fail.
+    write!(out, "{value}").is_ok()
+}

@@ -1,0 +1,131 @@
+//! Turns what went wrong into a reason, once, and records what happened.
+
+use std::time::Instant;
+
+use pingora::proxy::{FailToProxy, Session};
+use pingora::{Error, ErrorSource, ErrorType};
+
+use super::exchange::Exchange;
+use super::facts::RequestFacts;
+use super::respond;
+use crate::local_reply::{LocalReply, Reason};
+use crate::routing::route::Target;
+use crate::snapshot::AccessLog;
+use crate::telemetry::Telemetry;
+use crate::telemetry::series::{DestinationLabels, Observation};
+
+/// The status that the client got; 0 when it got none.
+pub(super) fn status(session: &Session) -> u16 {
+    session.response_written().map_or(0, |it| it.status.as_u16())
+}
+
+/// Envoy's flag for how the exchange ended.
+pub(super) fn flag(exchange: &Exchange, error: Option<&Error>) -> &'static str {
+    match exchange.end.reason {
+        Some(reason) => reason.flag(),
+        None => error.map_or("-", |it| reason(it, exchange).flag()),
+    }
+}
+
+/// Envoy's detail for how the exchange ended.
+pub(super) fn details(session: &Session, exchange: &Exchange, error: Option<&Error>) -> &'static str {
+    match (exchange.end.reason, error) {
+        (Some(reason), _) => reason.details(),
+        (None, Some(error)) => reason(error, exchange).details(),
+        (None, None) if session.response_written().is_some() => "via_upstream",
+        (None, None) => "",
+    }
+}
+
+/// Why an exchange failed, in our terms.
+fn reason(error: &Error, exchange: &Exchange) -> Reason {
+    if let Some(reason) = exchange.end.reason {
+        return reason;
+    }
+    if let Some(fault) = exchange.known().and_then(|it| it.connection.fault()) {
+        return fault.reason();
+    }
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::H1Error) => Reason::MalformedHead,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reason::BodyTimeout,
+        (ErrorSource::Downstream, _) => Reason::ClientGone,
+        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Reason::UpstreamTimeout,
+        (
+            ErrorSource::Upstream,
+            ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::H2Error | ErrorType::InvalidH2 | ErrorType::H2Downgrade,
+        ) => Reason::UpstreamProtocol,
+        (ErrorSource::Upstream, _) => Reason::UpstreamClosed,
+        // Pingora's own checks of a request, such as what `Connection` may name.
+        (ErrorSource::Internal | ErrorSource::Unset, ErrorType::InvalidHTTPHeader) => Reason::MalformedHead,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Reason::Internal,
+    }
+}
+
+/// Answers an exchange that failed, if an answer can still be given.
+pub(super) async fn answer(session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    let reason = reason(error, exchange);
+    exchange.end.reason = Some(reason);
+    if exchange.end.transport.is_empty() && *error.esource() == ErrorSource::Upstream {
+        error.etype().as_str().clone_into(&mut exchange.end.transport);
+    }
+    let is_answered = session.response_written().is_some_and(|it| !it.status.is_informational());
+    let can_answer = reason != Reason::ClientGone && !is_answered;
+    if can_answer && let Err(error) = respond::send(session, exchange, LocalReply::because(reason)).await {
+        log::debug!("the client is gone before its answer: {error}");
+    }
+    if !can_answer {
+        session.set_keepalive(None);
+    }
+    FailToProxy { error_code: reason.status(), can_reuse_downstream: can_answer && reason.keeps_connection() }
+}
+
+/// Counts an exchange and writes its access log line.
+pub(super) fn record(
+    session: &Session,
+    error: Option<&Error>,
+    exchange: &mut Exchange,
+    telemetry: &Telemetry,
+    worker: usize,
+) {
+    let observation = observe(session, error, exchange);
+    telemetry.series.observe(&observation);
+    if let AccessLog::On { file: _, format } = &exchange.snapshot.settings.access_log {
+        let facts = RequestFacts { session, exchange, error, worker };
+        telemetry.access_log.append(facts.worker, |line| format.render(&facts, line));
+    }
+    exchange.attempt.lease = None;
+}
+
+fn observe<'a>(session: &Session, error: Option<&Error>, exchange: &'a Exchange) -> Observation<'a> {
+    let request = session.req_header();
+    let content_type = request.headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    let is_grpc = content_type.is_some_and(|it| it.starts_with(b"application/grpc"));
+    let destination = match exchange.forward() {
+        None => DestinationLabels::Unknown,
+        Some((_, destination)) => match &destination.target {
+            Target::Cluster(cluster) => DestinationLabels::Cluster {
+                name: cluster.name(),
+                host: &cluster.definition().host,
+                namespace: &cluster.definition().namespace,
+            },
+            Target::Missing(name) => {
+                DestinationLabels::Cluster { name, host: name.rsplit('|').next().unwrap_or(name), namespace: "unknown" }
+            }
+        },
+    };
+    let grpc_status = session
+        .response_written()
+        .filter(|_| is_grpc)
+        .and_then(|it| it.headers.get("grpc-status")?.to_str().ok()?.parse::<u8>().ok());
+    let (received, sent) = exchange.known().map_or((0, 0), |it| it.connection.take_wire_bytes());
+    Observation {
+        destination,
+        status: status(session),
+        flag: flag(exchange, error),
+        is_grpc,
+        grpc_status,
+        duration: Instant::now() - exchange.started,
+        received,
+        sent,
+    }
+}

@@ -1,0 +1,109 @@
+//! Writes replies of our own, and finishes the responses of upstreams.
+
+use http::{HeaderValue, StatusCode, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::exchange::Exchange;
+use super::facts::RequestFacts;
+use crate::filter::header_edits::Headers as _;
+use crate::listener::limits::MAX_DRAIN_BYTES;
+use crate::local_reply::{LocalReply, SERVER};
+
+/// Sends a reply; the connection stays when both sides know where the next request begins.
+pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: LocalReply) -> Result<()> {
+    let LocalReply { reason, status, headers, body } = reply;
+    let mut response = ResponseHeader::build(status, Some(headers.len() + 4))?;
+    for (name, value) in headers {
+        response.insert_header(name, value)?;
+    }
+    if !body.is_empty() {
+        response.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))?;
+    }
+    decorate(session, &mut response, exchange);
+    let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    if !bodiless {
+        response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
+    response.insert_header(header::SERVER, SERVER)?;
+    if !reason.keeps_connection() || exchange.is_closing() || !can_drain(session) {
+        session.set_keepalive(None);
+    }
+    let is_head = session.req_header().method == http::Method::HEAD;
+    let ends = body.is_empty() || is_head || bodiless;
+    session.write_response_header(Box::new(response), ends).await?;
+    if !ends {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+/// Whether an unread request body is small enough to be read for the sake of the connection.
+fn can_drain(session: &Session) -> bool {
+    let headers = &session.req_header().headers;
+    let length = headers.get(header::CONTENT_LENGTH).map(|it| it.to_str().ok().and_then(|it| it.parse::<u64>().ok()));
+    match length {
+        Some(length) => length.is_some_and(|it| it <= MAX_DRAIN_BYTES),
+        None => !headers.contains_key(header::TRANSFER_ENCODING),
+    }
+}
+
+/// Finishes the response of an upstream.
+pub(super) fn finish(session: &mut Session, response: &mut ResponseHeader, exchange: &Exchange) {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(known) = exchange.known()
+    {
+        known.connection.set_upgraded();
+        return;
+    }
+    for name in [header::CONNECTION.as_str(), "keep-alive", "proxy-connection"] {
+        strip_hop_by_hop(response, name);
+    }
+    response.set(header::SERVER, SERVER);
+    decorate(session, response, exchange);
+    if exchange.is_closing() {
+        session.set_keepalive(None);
+    }
+}
+
+/// Removes a hop-by-hop header, with those that `Connection` names (RFC 9110 §7.6.1).
+fn strip_hop_by_hop(response: &mut ResponseHeader, name: &str) {
+    if name == header::CONNECTION {
+        let named: Vec<String> = response
+            .headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|it| it.to_str().ok())
+            .flat_map(|it| it.split(','))
+            .map(|it| it.trim().to_ascii_lowercase())
+            // Framing is Pingora's matter, and `close` and `keep-alive` name no header.
+            .filter(|it| !matches!(it.as_str(), "" | "close" | "keep-alive" | "content-length" | "transfer-encoding" | "upgrade"))
+            .collect();
+        for it in named {
+            response.remove_header(it.as_str());
+        }
+        return;
+    }
+    response.remove_header(name);
+}
+
+/// Applies what the route says of responses, whoever gave them.
+fn decorate(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) {
+    let Some(route) = exchange.route() else { return };
+    if let Some(cors) = &route.cors {
+        cors.on_response(&session.req_header().headers, response);
+    }
+    let edits = match exchange.forward() {
+        Some((_, destination)) => &destination.response_edits,
+        None => &route.response_edits,
+    };
+    if edits.is_empty() {
+        return;
+    }
+    let facts = RequestFacts { session, exchange, error: None, worker: 0 };
+    for it in edits.iter() {
+        let rendered = it.render(&facts);
+        it.apply(response, rendered);
+    }
+}

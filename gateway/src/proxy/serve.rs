@@ -1,0 +1,203 @@
+//! Runs a connection: waits for each request behind the guard and gives it to Pingora.
+
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::Version;
+use pingora::apps::{HttpServerApp as _, ServerApp as _};
+use pingora::protocols::SocketDigest;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use pingora::{apps::HttpServerOptions, protocols::http::v2::server::default_h2_options};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::{Gateway, MAX_TRIES};
+use crate::listener::accept::{Accepted, Serve};
+use crate::listener::connection::Connection;
+use crate::listener::limits::{ConnectionLimits, MAX_REQUESTS_PER_CONNECTION};
+use crate::listener::stream::{Arrival, GuardedStream};
+use crate::local_reply::{LocalReply, Reason};
+use crate::snapshot::{AccessLog, Live};
+use crate::telemetry::Telemetry;
+use crate::telemetry::series::{DestinationLabels, Observation};
+use crate::telemetry::template::{Facts, Field};
+
+/// Connections that a worker keeps to upstreams while nobody uses them.
+const UPSTREAM_POOL: usize = 1024;
+
+/// Serves the connections of one worker.
+pub struct ServeHttp {
+    proxy: Arc<HttpProxy<Gateway>>,
+    live: Arc<Live>,
+    telemetry: Arc<Telemetry>,
+    worker: usize,
+    runtime: Handle,
+}
+
+impl ServeHttp {
+    /// The service of one worker, whose tasks run on `runtime`.
+    pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>, worker: usize, runtime: Handle) -> Self {
+        let conf = ServerConf {
+            threads: 1,
+            max_retries: MAX_TRIES,
+            upstream_keepalive_pool_size: UPSTREAM_POOL,
+            ..ServerConf::default()
+        };
+        let gateway = Gateway::new(Arc::clone(&live), Arc::clone(&telemetry), worker);
+        let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.allow_connect_method_proxying = true;
+        options.keepalive_request_limit = Some(MAX_REQUESTS_PER_CONNECTION);
+        options.h2_idle_timeout = Some(ConnectionLimits::default().idle_timeout);
+        proxy.server_options = Some(options);
+        proxy.h2_options = Some(default_h2_options());
+        proxy.handle_init_modules();
+        Self { proxy: Arc::new(proxy), live, telemetry, worker, runtime }
+    }
+}
+
+impl Serve for ServeHttp {
+    fn serve(&self, accepted: Accepted) {
+        let run = Run {
+            proxy: Arc::clone(&self.proxy),
+            live: Arc::clone(&self.live),
+            telemetry: Arc::clone(&self.telemetry),
+            worker: self.worker,
+        };
+        self.runtime.spawn(run.connection(accepted));
+    }
+}
+
+/// What one connection works with.
+struct Run {
+    proxy: Arc<HttpProxy<Gateway>>,
+    live: Arc<Live>,
+    telemetry: Arc<Telemetry>,
+    worker: usize,
+}
+
+type Stream = Box<GuardedStream<TcpStream>>;
+
+impl Run {
+    async fn connection(self, accepted: Accepted) {
+        let Accepted { stream, listener, local, peer, mut closing, place } = accepted;
+        let fd = stream.as_raw_fd();
+        let digest = SocketDigest::from_raw_fd(fd);
+        // Asked for by each request; without this each would be a system call.
+        drop(digest.peer_addr.set(Some(PeerAddr::Inet(peer))));
+        drop(digest.local_addr.set(Some(PeerAddr::Inet(local))));
+        let connection = Connection::new(listener, local, peer, closing.clone());
+        let mut stream = Box::new(GuardedStream::new(stream, connection, Some(Arc::new(digest)), fd));
+        let mut limits = self.live.pin().settings.connections;
+        // A connection that says nothing at all is not idle yet, it is late.
+        let mut patience = limits.head_timeout;
+        loop {
+            let arrival = tokio::select! {
+                biased;
+                arrival = stream.read_head(patience, limits.head_timeout) => arrival,
+                _ = closing.wait_for(|it| *it) => Arrival::Gone,
+            };
+            match arrival {
+                Arrival::Gone => break,
+                Arrival::Refused(reason) => {
+                    self.refuse(&mut stream, reason).await;
+                    break;
+                }
+                Arrival::H2 => {
+                    drop(self.proxy.process_new(stream, &closing).await);
+                    break;
+                }
+                Arrival::Request => {}
+            }
+            match self.request(stream, &closing, limits.idle_timeout).await {
+                Some(it) => stream = it,
+                None => break,
+            }
+            limits = self.live.pin().settings.connections;
+            patience = limits.idle_timeout;
+        }
+        drop(place);
+    }
+
+    /// One request; the stream comes back when another may follow.
+    async fn request(&self, stream: Stream, closing: &watch::Receiver<bool>, idle: Duration) -> Option<Stream> {
+        let mut session = ServerSession::new_http1(stream);
+        // The guard keeps the real time; Pingora only has to know that the connection may stay.
+        session.set_keepalive((!*closing.borrow()).then_some(idle.as_secs().max(1)));
+        let reused = self.proxy.process_new_http(session, closing).await?;
+        let (stream, _) = reused.consume();
+        stream.into_any().downcast::<GuardedStream<TcpStream>>().ok()
+    }
+
+    /// Answers a head that no request could be made of.
+    async fn refuse(&self, stream: &mut Stream, reason: Reason) {
+        let started = (Instant::now(), SystemTime::now());
+        stream.answer_and_close(&LocalReply::because(reason).render_and_close()).await;
+        let snapshot = self.live.pin();
+        let connection = Arc::clone(stream.connection());
+        let (received, sent) = connection.take_wire_bytes();
+        self.telemetry.series.observe(&Observation {
+            destination: DestinationLabels::Unknown,
+            status: reason.status(),
+            flag: reason.flag(),
+            is_grpc: false,
+            grpc_status: None,
+            duration: started.0.elapsed(),
+            received,
+            sent,
+        });
+        if let AccessLog::On { file: _, format } = &snapshot.settings.access_log {
+            let facts = RefusedFacts { reason, connection: &connection, time: started.1 };
+            self.telemetry.access_log.append(self.worker, |line| format.render(&facts, line));
+        }
+    }
+}
+
+/// What is known of a request whose head was refused.
+struct RefusedFacts<'a> {
+    reason: Reason,
+    connection: &'a Connection,
+    time: SystemTime,
+}
+
+impl Facts for RefusedFacts<'_> {
+    fn write(&self, field: &Field, out: &mut Vec<u8>) -> bool {
+        let text = match field {
+            Field::StartTime(format) => {
+                format.write(self.time, out);
+                return true;
+            }
+            Field::Protocol => super::facts::protocol(Version::HTTP_11).to_owned(),
+            Field::ResponseCode => self.reason.status().to_string(),
+            Field::ResponseFlags => self.reason.flag().to_owned(),
+            Field::ResponseCodeDetails => self.reason.details().to_owned(),
+            Field::BytesReceived | Field::BytesSent | Field::Duration => "0".to_owned(),
+            Field::DownstreamLocalAddress => self.connection.local.to_string(),
+            Field::DownstreamRemoteAddress | Field::DownstreamDirectRemoteAddress => self.connection.peer.to_string(),
+            Field::Request(..)
+            | Field::Response(..)
+            | Field::ConnectionTerminationDetails
+            | Field::UpstreamTransportFailureReason
+            | Field::ResponseDuration
+            | Field::UpstreamHost
+            | Field::UpstreamCluster
+            | Field::UpstreamLocalAddress
+            | Field::DownstreamLocalAddressWithoutPort
+            | Field::DownstreamLocalPort
+            | Field::DownstreamRemoteAddressWithoutPort
+            | Field::DownstreamDirectRemoteAddressWithoutPort
+            | Field::RequestedServerName
+            | Field::RouteName
+            | Field::Hostname
+            | Field::Absent => return false,
+        };
+        out.extend_from_slice(text.as_bytes());
+        true
+    }
+}

@@ -1,0 +1,229 @@
+//! Reads, validates, compiles and publishes; or keeps what runs and says why.
+//!
+//! One path for the first start, SIGHUP, `POST /reload` and watched files. All or nothing:
+//! ports are bound before anything is published, so a port that is taken is a failed
+//! reload. Reading and compiling run beside the workers.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use config_schema::problem::code;
+use config_schema::{Problem, Problems, Severity, validate};
+
+use crate::compile;
+use crate::listener::limits::ConnectionCounts;
+use crate::listener::set::ListenerSet;
+use crate::snapshot::{AccessLog, Live, Snapshot};
+use crate::telemetry::Telemetry;
+use crate::upstream::dns::Resolver;
+
+/// Longest wait for the first addresses of new clusters before they are published all the same.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// What a reload did.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Whether the new configuration runs.
+    pub success: bool,
+    /// Number of the configuration that runs.
+    pub generation: u64,
+    /// When it was tried.
+    pub time: SystemTime,
+    /// What was found, with places.
+    pub problems: Problems,
+}
+
+/// A configuration that compiled, with what was found on the way.
+pub struct Candidate {
+    /// The compiled configuration.
+    pub snapshot: Snapshot,
+    /// Warnings.
+    pub problems: Problems,
+    /// Servers that names are looked up at; empty for the system's.
+    pub dns_servers: Vec<std::net::SocketAddr>,
+    /// Worker threads asked for; 0 is one per core.
+    pub workers: u32,
+    /// Address of the operator's port.
+    pub admin: std::net::SocketAddr,
+    /// Address of the health checks' port.
+    pub health: std::net::SocketAddr,
+}
+
+/// Reads, validates and compiles; nothing is bound, asked or published.
+pub fn candidate(paths: &[PathBuf], before: Option<&Snapshot>) -> Result<Candidate, Problems> {
+    let (documents, read) = config_schema::read(paths);
+    let (config, mut problems) = validate::config(documents, read).map_err(located)?;
+    let settings = &config.settings;
+    let address = |text: &str| text.parse().unwrap_or_else(|_| std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    let result = compile::snapshot(&config, before, SystemTime::now());
+    match result {
+        Ok(snapshot) => Ok(Candidate {
+            dns_servers: settings.dns.servers.iter().filter_map(|it| it.parse().ok()).collect(),
+            workers: settings.workers,
+            admin: address(&settings.admin.address),
+            health: address(&settings.health.address),
+            snapshot,
+            problems: located(problems),
+        }),
+        Err(problem) => {
+            problems.push(problem);
+            Err(located(problems))
+        }
+    }
+}
+
+fn located(mut problems: Problems) -> Problems {
+    problems.locate();
+    problems
+}
+
+/// Everything that a reload touches.
+pub struct Reloader {
+    paths: Vec<PathBuf>,
+    live: Arc<Live>,
+    listeners: tokio::sync::Mutex<ListenerSet>,
+    counts: Arc<ConnectionCounts>,
+    resolver: Resolver,
+    telemetry: Arc<Telemetry>,
+    last: Mutex<Report>,
+}
+
+impl Reloader {
+    /// Publishes the first configuration: binds its ports, or fails.
+    pub async fn start(
+        paths: Vec<PathBuf>,
+        first: Candidate,
+        (live, listeners, counts): (Arc<Live>, ListenerSet, Arc<ConnectionCounts>),
+        resolver: Resolver,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<Self, Problem> {
+        let report = Report { success: true, generation: 1, time: SystemTime::now(), problems: Problems::default() };
+        let reloader = Self {
+            paths,
+            live,
+            listeners: tokio::sync::Mutex::new(listeners),
+            counts,
+            resolver,
+            telemetry,
+            last: Mutex::new(report),
+        };
+        let problems = first.problems;
+        reloader.publish(Arc::new(first.snapshot), None).await?;
+        reloader.note(Report { problems, ..reloader.last() });
+        Ok(reloader)
+    }
+
+    /// Takes the files as they are now.
+    pub async fn reload(&self) -> Report {
+        let before = self.live.pin();
+        let (paths, current) = (self.paths.clone(), Arc::clone(&before));
+        let compiled = tokio::task::spawn_blocking(move || candidate(&paths, Some(&current))).await;
+        let result = match compiled {
+            Ok(Ok(Candidate { snapshot, mut problems, .. })) => {
+                match self.publish(Arc::new(snapshot), Some(&before)).await {
+                    Ok(()) => Ok(problems),
+                    Err(problem) => {
+                        problems.push(problem);
+                        Err(problems)
+                    }
+                }
+            }
+            Ok(Err(problems)) => Err(problems),
+            Err(error) => {
+                let mut problems = Problems::default();
+                problems.push(Problem::new(code::UNREADABLE, Severity::Error, format!("the reload ended early: {error}")));
+                Err(problems)
+            }
+        };
+        let success = result.is_ok();
+        let problems = result.unwrap_or_else(|problems| problems);
+        let report = Report { success, generation: self.live.pin().generation, time: SystemTime::now(), problems };
+        self.note(report.clone());
+        report
+    }
+
+    /// Binds, waits for the first addresses, publishes, and lets go of what is gone.
+    async fn publish(&self, next: Arc<Snapshot>, before: Option<&Snapshot>) -> Result<(), Problem> {
+        let mut listeners = self.listeners.lock().await;
+        let wanted: Vec<_> = next.listeners.iter().map(|it| it.wanted).collect();
+        let prepared = listeners.prepare(&wanted).map_err(|(wanted, error)| {
+            let message = format!("cannot listen on {}:{}: {error}", wanted.key.bind, wanted.real_port);
+            Problem::new(code::UNREADABLE, Severity::Error, message)
+                .help("is another process listening there? portMap of GatewaySettings chooses another port")
+        })?;
+        let first_answers: Vec<_> =
+            compile::fresh_clusters(&next, before).into_iter().filter_map(|it| self.resolver.follow(it)).collect();
+        let warm = async {
+            for answer in first_answers {
+                // A cluster that went away meanwhile has nobody to answer.
+                answer.await.unwrap_or_default();
+            }
+        };
+        drop(tokio::time::timeout(WARM_UP, warm).await);
+        let settings = &next.settings;
+        self.counts.set_bounds(settings.max_connections, settings.max_connections_per_client);
+        let log_file = match &settings.access_log {
+            AccessLog::Off => None,
+            AccessLog::On { file, format: _ } => Some(file.as_ref()),
+        };
+        self.telemetry.access_log.write_to(log_file);
+        self.live.publish(Arc::clone(&next));
+        listeners.commit(prepared);
+        Ok(())
+    }
+
+    /// What the last reload did.
+    pub fn last(&self) -> Report {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, report: Report) {
+        let metrics = &self.telemetry.metrics;
+        let result = if report.success { "success" } else { "failure" };
+        metrics.config_last_reload_success.set(i64::from(report.success));
+        metrics.config_reloads.with_label_values(&[result]).inc();
+        if report.success {
+            metrics.config_generation.set(i64::try_from(report.generation).unwrap_or(i64::MAX));
+            let warnings = report.problems.count(Severity::Warning);
+            metrics.config_warnings.set(i64::try_from(warnings).unwrap_or(i64::MAX));
+            let since = report.time.duration_since(UNIX_EPOCH).unwrap_or_default();
+            metrics.config_last_reload_timestamp.set(since.as_secs_f64());
+            log::info!("configuration {} runs: {}", report.generation, report.problems.summary());
+        } else {
+            let kept = report.generation;
+            log::error!("the configuration is refused, {kept} still runs: {}\n{}", report.problems.summary(), report.problems.render_text());
+        }
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = report;
+    }
+
+    /// Closes every port.
+    pub async fn close(&self) {
+        self.listeners.lock().await.close_all();
+    }
+
+    /// Declared ports and the addresses that are really bound.
+    pub async fn addresses(&self) -> Vec<(u16, std::net::SocketAddr)> {
+        self.listeners.lock().await.addresses().map(|(key, address)| (key.port, address)).collect()
+    }
+
+    /// The files that are watched.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// The configuration that runs.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// Connections of clients.
+    pub fn counts(&self) -> &Arc<ConnectionCounts> {
+        &self.counts
+    }
+
+    /// Where everything is reported.
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+}

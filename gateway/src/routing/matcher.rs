@@ -1,0 +1,99 @@
+//! Conditions of a route besides its path.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName};
+
+use super::request::Request;
+use crate::text::TextPattern;
+
+/// Where a header condition looks.
+#[derive(Debug, Clone)]
+pub enum HeaderSource {
+    /// A header field.
+    Field(HeaderName),
+    /// `:authority`.
+    Authority,
+    /// `:method`.
+    Method,
+    /// `:path`, with query.
+    Target,
+    /// `:scheme`.
+    Scheme,
+}
+
+/// One condition of a route.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    /// The scheme by which the client came.
+    Scheme(TextPattern),
+    /// The method.
+    Method(TextPattern),
+    /// Host with port, as sent.
+    Authority(TextPattern),
+    /// A header that must be there and match.
+    Header(HeaderSource, TextPattern),
+    /// A header that must be absent or not match.
+    WithoutHeader(HeaderSource, TextPattern),
+    /// A query parameter that must be there and match.
+    Query(Box<str>, TextPattern),
+    /// A claim of a verified token, which no filter provides yet: never holds.
+    Claim(Box<str>),
+}
+
+impl Condition {
+    /// Whether it holds for a request.
+    pub fn holds(&self, request: &Request<'_>) -> bool {
+        match self {
+            Self::Scheme(pattern) => pattern.matches(request.scheme.as_str()),
+            Self::Method(pattern) => pattern.matches(request.method),
+            Self::Authority(pattern) => pattern.matches(request.authority),
+            Self::Header(source, pattern) => source.value(request).is_some_and(|it| pattern.matches(&it)),
+            Self::WithoutHeader(source, pattern) => source.value(request).is_none_or(|it| !pattern.matches(&it)),
+            Self::Query(name, pattern) => request.query_param(name).is_some_and(|it| pattern.matches(it)),
+            Self::Claim(_) => false,
+        }
+    }
+
+    /// What it asks, for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Scheme(pattern) => format!("scheme {}", pattern.describe()),
+            Self::Method(pattern) => format!("method {}", pattern.describe()),
+            Self::Authority(pattern) => format!("authority {}", pattern.describe()),
+            Self::Header(source, pattern) => format!("header {} {}", source.name(), pattern.describe()),
+            Self::WithoutHeader(source, pattern) => format!("no header {} {}", source.name(), pattern.describe()),
+            Self::Query(name, pattern) => format!("query parameter {name} {}", pattern.describe()),
+            Self::Claim(name) => format!("claim {name}, which needs a verified token"),
+        }
+    }
+}
+
+impl HeaderSource {
+    /// The value; several fields of one name are joined with a comma (RFC 9110 §5.3).
+    fn value<'a>(&self, request: &Request<'a>) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Field(name) => joined(request.headers, name),
+            Self::Authority => Some(Cow::Borrowed(request.authority)),
+            Self::Method => Some(Cow::Borrowed(request.method)),
+            Self::Target => Some(Cow::Borrowed(request.target)),
+            Self::Scheme => Some(Cow::Borrowed(request.scheme.as_str())),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Field(name) => name.as_str(),
+            Self::Authority => ":authority",
+            Self::Method => ":method",
+            Self::Target => ":path",
+            Self::Scheme => ":scheme",
+        }
+    }
+}
+
+fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let mut values = headers.get_all(name).iter().map(|it| String::from_utf8_lossy(it.as_bytes()));
+    let first = values.next()?;
+    Some(values.fold(first, |joined, it| Cow::Owned(format!("{joined},{it}"))))
+}

@@ -1,0 +1,211 @@
+//! One compiled rule: what it asks, what it changes, where it leads.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::matcher::Condition;
+use super::redirect::Redirect;
+use super::request::Request;
+use super::rewrite::PathRewrite;
+use crate::filter::cors::Cors;
+use crate::filter::header_edits::HeaderEdits;
+use crate::text::whole;
+use crate::upstream::cluster::Cluster;
+
+/// What the path of a request must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPattern {
+    /// Anything.
+    Any,
+    /// This path.
+    Exact(Box<str>),
+    /// A path that begins so.
+    Prefix(Box<str>),
+    /// This path in any case; kept in lower case.
+    ExactFolded(Box<str>),
+    /// A path that begins so in any case; kept in lower case.
+    PrefixFolded(Box<str>),
+    /// A path that matches as a whole.
+    Regex(Box<str>),
+}
+
+impl PathPattern {
+    /// What it asks, for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Any => "any path".to_owned(),
+            Self::Exact(it) => format!("path = {it}"),
+            Self::Prefix(it) => format!("path begins with {it}"),
+            Self::ExactFolded(it) => format!("path = {it} in any case"),
+            Self::PrefixFolded(it) => format!("path begins with {it} in any case"),
+            Self::Regex(it) => format!("path matches {it}"),
+        }
+    }
+
+    /// The length of the prefix that a rewrite replaces; the whole path where it is no prefix.
+    pub fn matched_prefix(&self) -> Option<usize> {
+        match self {
+            // Without a path to match, Istio's route has the prefix `/`.
+            Self::Any => Some(1),
+            Self::Prefix(it) | Self::PrefixFolded(it) => Some(it.len()),
+            Self::Exact(_) | Self::ExactFolded(_) | Self::Regex(_) => None,
+        }
+    }
+
+    /// Whether a path matches; the slow way, for explaining and for tests of the index.
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(it) => path == it.as_ref(),
+            Self::Prefix(it) => path.starts_with(it.as_ref()),
+            Self::ExactFolded(it) => path.eq_ignore_ascii_case(it),
+            Self::PrefixFolded(it) => path.get(..it.len()).is_some_and(|head| head.eq_ignore_ascii_case(it)),
+            Self::Regex(it) => {
+                regex::Regex::new(&whole(it)).is_ok_and(|expression| expression.is_match(path))
+            }
+        }
+    }
+}
+
+/// Where in the documents a route was written.
+#[derive(Debug, Clone)]
+pub struct RouteOrigin {
+    /// The VirtualService.
+    pub service: Arc<ServiceOrigin>,
+    /// Index in its `http`.
+    pub rule: u32,
+    /// Index in the rule's `match`, if it has any.
+    pub condition: Option<u32>,
+}
+
+/// A VirtualService, for explaining and logs.
+#[derive(Debug)]
+pub struct ServiceOrigin {
+    /// `namespace/name`.
+    pub name: Box<str>,
+    /// File it was read from.
+    pub file: Box<str>,
+    /// Position of the document in the file's YAML stream, from 0.
+    pub document: u32,
+    /// Position in `items`, when the document is a `List`.
+    pub item: Option<u32>,
+}
+
+/// One compiled rule.
+#[derive(Debug)]
+pub struct Route {
+    /// Name for logs; empty when the rule has none.
+    pub name: Arc<str>,
+    /// Where it was written.
+    pub origin: RouteOrigin,
+    /// What the path must be.
+    pub path: PathPattern,
+    /// What else must hold.
+    pub conditions: Box<[Condition]>,
+    /// What happens.
+    pub action: Action,
+    /// Changes to the headers of responses that the gateway itself gives on this route.
+    pub response_edits: Arc<[HeaderEdits]>,
+    /// Cross-origin policy.
+    pub cors: Option<Arc<Cors>>,
+}
+
+/// What happens to a request of a route.
+#[derive(Debug)]
+pub enum Action {
+    /// It is forwarded.
+    Forward(Box<Forward>),
+    /// The client is sent elsewhere.
+    Redirect(Box<Redirect>),
+    /// The gateway answers.
+    Respond(StatusCode, Bytes),
+}
+
+/// How a request is forwarded.
+#[derive(Debug)]
+pub struct Forward {
+    /// Where to; never empty.
+    pub destinations: Box<[Destination]>,
+    /// Sum of the weights; at least 1.
+    pub total_weight: u32,
+    /// Change of the path.
+    pub rewrite: PathRewrite,
+}
+
+/// One weighted destination.
+#[derive(Debug)]
+pub struct Destination {
+    /// Share in proportion to the sum.
+    pub weight: u32,
+    /// Where to.
+    pub target: Target,
+    /// New `Host`, if it changes.
+    pub authority: Option<Arc<str>>,
+    /// Changes to the request's headers, in order.
+    pub request_edits: Arc<[HeaderEdits]>,
+    /// Changes to the response's headers, in order.
+    pub response_edits: Arc<[HeaderEdits]>,
+}
+
+/// A cluster, or the name of one that does not exist.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// It exists.
+    Cluster(Arc<Cluster>),
+    /// Nobody declared it; requests get 503 `NC`.
+    Missing(Arc<str>),
+}
+
+impl Target {
+    /// The name of the cluster, `outbound|port|subset|host`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cluster(it) => it.name(),
+            Self::Missing(it) => it,
+        }
+    }
+}
+
+impl Forward {
+    /// Index of the destination for a random number.
+    pub fn pick(&self, draw: u32) -> usize {
+        let mut ticket = draw % self.total_weight.max(1);
+        let found = self.destinations.iter().position(|it| match ticket.checked_sub(it.weight) {
+            Some(rest) => {
+                ticket = rest;
+                false
+            }
+            None => true,
+        });
+        found.unwrap_or_default()
+    }
+}
+
+/// Why a route does not take a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mismatch {
+    /// Its path.
+    Path(String),
+    /// One of its conditions.
+    Condition(String),
+}
+
+impl Route {
+    /// Whether everything besides the path holds.
+    pub fn holds(&self, request: &Request<'_>) -> bool {
+        self.conditions.iter().all(|it| it.holds(request))
+    }
+
+    /// Whether it takes a request, and why not.
+    pub fn judge(&self, request: &Request<'_>) -> Result<(), Mismatch> {
+        if !self.path.matches(request.path()) {
+            return Err(Mismatch::Path(self.path.describe()));
+        }
+        match self.conditions.iter().find(|it| !it.holds(request)) {
+            None => Ok(()),
+            Some(it) => Err(Mismatch::Condition(it.describe())),
+        }
+    }
+}

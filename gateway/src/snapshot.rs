@@ -1,0 +1,123 @@
+//! The compiled configuration, and the one handle it is published through.
+//!
+//! A request loads one [`Snapshot`] when it is born and keeps it to its end, so no request
+//! sees two configurations. What changes without configuration (a cluster's endpoints) is
+//! swapped inside the thing that owns it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+
+use crate::listener::limits::ConnectionLimits;
+use crate::listener::set::{ListenerKey, Wanted};
+use crate::routing::host_table::HostTable;
+use crate::routing::path::Normalization;
+use crate::telemetry::access_log::AccessLogFormat;
+use crate::upstream::cluster::{Cluster, Definition};
+
+/// One compiled configuration.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Number of the configuration, from 1.
+    pub generation: u64,
+    /// When it was compiled.
+    pub compiled: SystemTime,
+    /// The ports it serves.
+    pub listeners: Vec<Arc<HttpListener>>,
+    /// Ports that the configuration before had and this one has not; their connections may
+    /// still bring a request before they see that they shall end.
+    pub retired: Vec<Arc<HttpListener>>,
+    /// Every cluster by what it is made of.
+    pub clusters: HashMap<Definition, Arc<Cluster>>,
+    /// What applies to all requests.
+    pub settings: Settings,
+}
+
+/// What applies to all requests.
+#[derive(Debug)]
+pub struct Settings {
+    /// How paths are normalised.
+    pub normalization: Normalization,
+    /// Proxies in front whose X-Forwarded-For entries are trusted.
+    pub trusted_proxies: usize,
+    /// Bounds on connections.
+    pub connections: ConnectionLimits,
+    /// Most connections at once.
+    pub max_connections: u32,
+    /// Most connections of one client; 0 is no bound.
+    pub max_connections_per_client: u32,
+    /// Where and how requests are logged.
+    pub access_log: AccessLog,
+    /// Identity for metrics.
+    pub node: Node,
+    /// Bound on the time that connections get to end at shutdown.
+    pub drain: Duration,
+}
+
+/// Whether requests are logged, and how.
+#[derive(Debug)]
+pub enum AccessLog {
+    /// Not at all.
+    Off,
+    /// To a file in a format.
+    On {
+        /// Path; `/dev/stdout` is the standard output.
+        file: Box<str>,
+        /// Form of the lines.
+        format: Arc<AccessLogFormat>,
+    },
+}
+
+/// Identity for metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Name.
+    pub name: Box<str>,
+    /// Namespace.
+    pub namespace: Box<str>,
+    /// `app` label, or the name.
+    pub app: Box<str>,
+    /// `version` label, or `unknown`.
+    pub version: Box<str>,
+    /// Domain of Kubernetes services.
+    pub cluster_domain: Box<str>,
+}
+
+/// A port that serves HTTP.
+#[derive(Debug)]
+pub struct HttpListener {
+    /// As declared and as bound.
+    pub wanted: Wanted,
+    /// Its virtual hosts.
+    pub hosts: HostTable,
+}
+
+impl Snapshot {
+    /// The listener of a connection, also of one that shall end.
+    pub fn listener(&self, key: ListenerKey) -> Option<&Arc<HttpListener>> {
+        self.listeners.iter().chain(&self.retired).find(|it| it.wanted.key == key)
+    }
+}
+
+/// The published configuration.
+#[derive(Debug)]
+pub struct Live(ArcSwap<Snapshot>);
+
+impl Live {
+    /// Publishes the first one.
+    pub fn new(first: Arc<Snapshot>) -> Self {
+        Self(ArcSwap::new(first))
+    }
+
+    /// The configuration now; a request calls this once.
+    pub fn pin(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// Replaces it; requests under way keep theirs.
+    pub fn publish(&self, next: Arc<Snapshot>) {
+        self.0.store(next);
+    }
+}

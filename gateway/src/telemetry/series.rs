@@ -1,0 +1,251 @@
+//! Istio's request metrics, with the label values of a gateway.
+//!
+//! Looking 25 labels up for four metrics would cost more than routing a request, so each
+//! thread keeps the handles of the combinations it has seen. The number of combinations is
+//! bounded: beyond it requests are counted under the destination `other`.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
+
+use super::metrics::Metrics;
+
+/// Most combinations of labels.
+pub const MAX_SERIES: usize = 2000;
+
+/// Istio's labels, in Istio's order.
+const LABELS: [&str; 25] = [
+    "reporter",
+    "source_workload",
+    "source_canonical_service",
+    "source_canonical_revision",
+    "source_workload_namespace",
+    "source_principal",
+    "source_app",
+    "source_version",
+    "source_cluster",
+    "destination_workload",
+    "destination_workload_namespace",
+    "destination_principal",
+    "destination_app",
+    "destination_version",
+    "destination_service",
+    "destination_canonical_service",
+    "destination_canonical_revision",
+    "destination_service_name",
+    "destination_service_namespace",
+    "destination_cluster",
+    "request_protocol",
+    "response_code",
+    "grpc_response_status",
+    "response_flags",
+    "connection_security_policy",
+];
+
+/// Envoy's buckets, the same for milliseconds and bytes, since dashboards add them up over proxies.
+const BUCKETS: [f64; 19] = [
+    0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 30_000.0, 60_000.0,
+    300_000.0, 600_000.0, 1_800_000.0, 3_600_000.0,
+];
+
+/// Who the gateway is, in labels.
+#[derive(Debug, Clone)]
+pub struct SourceLabels {
+    /// Name of the gateway.
+    pub workload: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its application.
+    pub app: String,
+    /// Its version.
+    pub version: String,
+    /// Domain of Kubernetes services.
+    pub cluster_domain: String,
+}
+
+/// Where a request went.
+#[derive(Debug, Clone, Copy)]
+pub enum DestinationLabels<'a> {
+    /// Nowhere that is known.
+    Unknown,
+    /// To this cluster.
+    Cluster {
+        /// Name of the cluster.
+        name: &'a str,
+        /// Its host.
+        host: &'a str,
+        /// Its namespace.
+        namespace: &'a str,
+    },
+}
+
+/// One finished request.
+#[derive(Debug)]
+pub struct Observation<'a> {
+    /// Where it went.
+    pub destination: DestinationLabels<'a>,
+    /// Status; 0 when none was sent.
+    pub status: u16,
+    /// Envoy's flag.
+    pub flag: &'static str,
+    /// Whether it is a gRPC call.
+    pub is_grpc: bool,
+    /// Its gRPC status.
+    pub grpc_status: Option<u8>,
+    /// From the first byte to the last.
+    pub duration: Duration,
+    /// Bytes from the client on the wire.
+    pub received: u64,
+    /// Bytes to the client on the wire.
+    pub sent: u64,
+}
+
+/// What tells two series of one destination apart.
+type Kind = (u16, &'static str, bool, Option<u8>);
+
+#[derive(Clone)]
+struct Handles {
+    requests: IntCounter,
+    duration: Histogram,
+    received: Histogram,
+    sent: Histogram,
+}
+
+thread_local! {
+    /// Handles this thread has seen, by cluster and kind.
+    static SEEN: RefCell<HashMap<Box<str>, HashMap<Kind, Handles>>> = RefCell::default();
+}
+
+/// The four request metrics.
+pub struct RequestSeries {
+    source: SourceLabels,
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    received: HistogramVec,
+    sent: HistogramVec,
+    open: AtomicUsize,
+    overflow: IntCounter,
+}
+
+impl RequestSeries {
+    /// The metrics of a gateway, registered.
+    pub fn new(source: SourceLabels, metrics: &Metrics) -> Result<Self, prometheus::Error> {
+        let requests = IntCounterVec::new(Opts::new("istio_requests_total", "Finished requests."), &LABELS)?;
+        metrics.register(requests.clone())?;
+        let histogram = |name, help| {
+            let vec = HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), &LABELS)?;
+            metrics.register(vec.clone())?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        Ok(Self {
+            source,
+            requests,
+            duration: histogram("istio_request_duration_milliseconds", "Time from the first byte to the last.")?,
+            received: histogram("istio_request_bytes", "Bytes received from the client.")?,
+            sent: histogram("istio_response_bytes", "Bytes sent to the client.")?,
+            open: AtomicUsize::new(0),
+            overflow: metrics.series_overflow.clone(),
+        })
+    }
+
+    /// Counts a finished request.
+    pub fn observe(&self, observation: &Observation<'_>) {
+        let Observation { destination, status, flag, is_grpc, grpc_status, duration, received, sent } = observation;
+        let cluster = match destination {
+            DestinationLabels::Unknown => "",
+            DestinationLabels::Cluster { name, .. } => name,
+        };
+        let kind = (*status, *flag, *is_grpc, *grpc_status);
+        SEEN.with_borrow_mut(|seen| {
+            if !seen.contains_key(cluster) {
+                seen.insert(cluster.into(), HashMap::new());
+            }
+            let Some(kinds) = seen.get_mut(cluster) else { return };
+            let handles = kinds.entry(kind).or_insert_with(|| self.open(*destination, kind));
+            handles.requests.inc();
+            handles.duration.observe(milliseconds(*duration));
+            handles.received.observe(bytes(*received));
+            handles.sent.observe(bytes(*sent));
+        });
+    }
+
+    /// The handles of a combination that this thread has not seen.
+    fn open(&self, destination: DestinationLabels<'_>, kind: Kind) -> Handles {
+        let labels = self.labels(destination, kind);
+        let values: Vec<&str> = labels.iter().map(AsRef::as_ref).collect();
+        let is_full = self.open.fetch_add(1, Ordering::Relaxed) >= MAX_SERIES;
+        let other;
+        let values = if is_full {
+            self.overflow.inc();
+            let destination = DestinationLabels::Cluster { name: "other", host: "other", namespace: "unknown" };
+            other = self.labels(destination, (0, "-", false, None));
+            other.iter().map(AsRef::as_ref).collect()
+        } else {
+            values
+        };
+        Handles {
+            requests: self.requests.with_label_values(&values),
+            duration: self.duration.with_label_values(&values),
+            received: self.received.with_label_values(&values),
+            sent: self.sent.with_label_values(&values),
+        }
+    }
+
+    fn labels(&self, destination: DestinationLabels<'_>, (status, flag, is_grpc, grpc_status): Kind) -> [Arc<str>; 25] {
+        let source = &self.source;
+        let unknown = "unknown";
+        let (service, name, namespace, cluster) = match destination {
+            DestinationLabels::Unknown => (unknown, unknown, unknown, unknown),
+            DestinationLabels::Cluster { name: _, host, namespace } => {
+                let suffix = format!(".{namespace}.svc.{}", source.cluster_domain);
+                (host, host.strip_suffix(suffix.as_str()).unwrap_or(host), namespace, "Kubernetes")
+            }
+        };
+        let grpc = match (is_grpc, grpc_status) {
+            (true, status) => status.unwrap_or_default().to_string(),
+            (false, _) => String::new(),
+        };
+        let status = status.to_string();
+        [
+            "source",
+            &source.workload,
+            &source.app,
+            if source.version == unknown { "latest" } else { &source.version },
+            &source.namespace,
+            unknown,
+            &source.app,
+            &source.version,
+            "Kubernetes",
+            unknown,
+            unknown,
+            unknown,
+            unknown,
+            unknown,
+            service,
+            unknown,
+            "latest",
+            name,
+            namespace,
+            cluster,
+            if is_grpc { "grpc" } else { "http" },
+            &status,
+            &grpc,
+            flag,
+            unknown,
+        ]
+        .map(Arc::from)
+    }
+}
+
+/// Whole milliseconds, as Envoy counts them.
+fn milliseconds(span: Duration) -> f64 {
+    f64::from(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
+}
+
+fn bytes(count: u64) -> f64 {
+    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
+}

@@ -1,0 +1,135 @@
+//! Looks up the endpoints of clusters that are known by name, in the background.
+//!
+//! Each such cluster has one task, which ends with the cluster. An answer is used until its
+//! time to live is over, within bounds; a failure keeps the last good addresses and is
+//! tried again soon. A name without an answer never stops the gateway.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::address::Address;
+use super::cluster::{Cluster, Discovery, DnsDiscovery, DnsName};
+
+/// Shortest time between two queries for a name, whatever its time to live says.
+const MIN_REFRESH: Duration = Duration::from_secs(1);
+/// Time until a failed query is repeated.
+const RETRY: Duration = Duration::from_secs(5);
+/// Most endpoints that one name may have.
+const MAX_ADDRESSES: usize = 1024;
+
+/// Resolves names.
+#[derive(Clone)]
+pub struct Resolver {
+    inner: Arc<TokioResolver>,
+}
+
+/// Addresses of a name, and how long they are good.
+struct Answer {
+    addresses: Vec<(Address, u32)>,
+    valid: Duration,
+}
+
+impl Resolver {
+    /// A resolver that asks these servers, or the system's when there are none.
+    pub fn new(servers: &[SocketAddr]) -> Result<Self, String> {
+        let builder = if servers.is_empty() {
+            TokioResolver::builder_tokio().map_err(|error| format!("cannot read the system's DNS settings: {error}"))?
+        } else {
+            let servers = servers
+                .iter()
+                .map(|it| {
+                    let mut server = NameServerConfig::udp_and_tcp(it.ip());
+                    for connection in &mut server.connections {
+                        connection.port = it.port();
+                    }
+                    server
+                })
+                .collect();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let inner = builder.build().map_err(|error| format!("cannot set up DNS: {error}"))?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Keeps a cluster's endpoints up to date as long as it lives; the receiver hears of the first answer.
+    pub fn follow(&self, cluster: &Arc<Cluster>) -> Option<oneshot::Receiver<()>> {
+        let Discovery::Dns(discovery) = &cluster.definition().discovery else { return None };
+        let (first, receiver) = oneshot::channel();
+        tokio::spawn(follow(self.clone(), Arc::downgrade(cluster), discovery.clone(), first));
+        Some(receiver)
+    }
+
+    async fn resolve(&self, discovery: &DnsDiscovery) -> Option<Answer> {
+        let mut answer = Answer { addresses: Vec::new(), valid: discovery.refresh };
+        let mut any = false;
+        for name in &discovery.names {
+            let Some(found) = self.resolve_name(name).await else { continue };
+            any = true;
+            answer.valid = answer.valid.min(found.valid);
+            answer.addresses.extend(found.addresses);
+        }
+        if discovery.one_address {
+            answer.addresses.truncate(1);
+        }
+        answer.addresses.truncate(MAX_ADDRESSES);
+        answer.valid = answer.valid.max(MIN_REFRESH);
+        any.then_some(answer)
+    }
+
+    /// The addresses of the first spelling that has any.
+    async fn resolve_name(&self, name: &DnsName) -> Option<Answer> {
+        for candidate in &name.candidates {
+            if let Ok(ip) = candidate.parse() {
+                let address = Address::Inet(SocketAddr::new(ip, name.port));
+                return Some(Answer { addresses: vec![(address, name.weight)], valid: Duration::MAX });
+            }
+            let Ok(found) = self.inner.lookup_ip(candidate.as_ref()).await else { continue };
+            let valid = found.valid_until().saturating_duration_since(std::time::Instant::now());
+            let mut addresses: Vec<_> =
+                found.iter().map(|it| (Address::Inet(SocketAddr::new(it, name.port)), name.weight)).collect();
+            // Answers rotate; the same set must look the same.
+            addresses.sort_by_key(|it| it.0.to_string());
+            if !addresses.is_empty() {
+                return Some(Answer { addresses, valid });
+            }
+        }
+        None
+    }
+}
+
+async fn follow(resolver: Resolver, cluster: Weak<Cluster>, discovery: DnsDiscovery, first: oneshot::Sender<()>) {
+    let mut first = Some(first);
+    let mut failing = false;
+    loop {
+        let answer = resolver.resolve(&discovery).await;
+        let Some(cluster) = cluster.upgrade() else { return };
+        let pause = match answer {
+            Some(Answer { addresses, valid }) => {
+                cluster.set_addresses(addresses);
+                failing = false;
+                valid
+            }
+            None => {
+                if !failing {
+                    log::warn!("no address for {}; requests to it get 503 until it has one", cluster.name());
+                }
+                failing = true;
+                RETRY
+            }
+        };
+        drop(cluster);
+        if let Some(first) = first.take() {
+            // Nobody may be waiting any more.
+            first.send(()).unwrap_or_default();
+        }
+        tokio::time::sleep_until(Instant::now() + pause).await;
+    }
+}
