@@ -1,1 +1,23 @@
-fn main(){}
+//! One end-to-end binary over the real `sluice` process, real sockets and real upstreams.
+
+/// Starts the gateway, upstreams and clients.
+mod harness;
+
+/// Hosts, paths, precedence, rewrite, redirect, headers.
+mod routing;
+/// Heads, bodies and connections that a polite client does not send.
+mod hostile;
+/// Swap under load: no failed request, no request with two generations, a bad file changes nothing.
+mod reload;
+/// Upstreams that fail, go away, or are found by DNS.
+mod upstreams;
+/// The operator's port, metrics and the access log.
+mod operator;
+/// The command line.
+mod cli;
+/// Golden reports of problems.
+mod problems;
+/// Every file in `examples/` is valid and serves.
+mod examples;
+/// House rules: imports, sizes, generated pages.
+mod tidy;

@@ -226,8 +226,7 @@ impl Documents {
         };
         let mut found = Vec::new();
         let metadata = map.remove("metadata").unwrap_or(Value::Null);
-        let mut metadata: Metadata =
-            strict::fill(metadata, "metadata", &mut |it| found.push(it)).unwrap_or_default();
+        let mut metadata: Metadata = strict::fill(metadata, "metadata", &mut |it| found.push(it)).unwrap_or_default();
         if metadata.namespace.is_empty() {
             "default".clone_into(&mut metadata.namespace);
         }
@@ -291,11 +290,8 @@ fn unknown(group: &str, version: &str, name: &str, known: Option<&Kind>) -> Prob
 /// Fills one spec; says which fields are accepted and not honoured.
 fn fill<T: for<'de> Deserialize<'de>>(parsed: Parsed<'_>) -> Option<Resource<T>> {
     let Parsed { kind, metadata, body, origin, problems } = parsed;
-    let name = ResourceName {
-        kind: kind.name.to_owned(),
-        namespace: metadata.namespace.clone(),
-        name: metadata.name.clone(),
-    };
+    let name =
+        ResourceName { kind: kind.name.to_owned(), namespace: metadata.namespace.clone(), name: metadata.name.clone() };
     let mut report = |mut problem: Problem| {
         problem.origin = Some(origin);
         problem.resource = name.clone();

@@ -185,8 +185,12 @@ pub fn render_markdown() -> String {
     for kind in KINDS {
         let Some(tree) = TREES.get(kind.name) else { continue };
         // Writing to a String cannot fail.
-        write!(out, "\n## {}\n\n{}\n\n| field | what Sluice does | meaning |\n|---|---|---|\n", kind.name, tree.description)
-            .unwrap_or_default();
+        write!(
+            out,
+            "\n## {}\n\n{}\n\n| field | what Sluice does | meaning |\n|---|---|---|\n",
+            kind.name, tree.description
+        )
+        .unwrap_or_default();
         let mut rows = Vec::new();
         list(tree, "", Support::Honoured, &mut rows);
         for (path, support, description) in rows {

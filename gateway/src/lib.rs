@@ -28,7 +28,6 @@
 
 pub mod cli;
 pub mod server;
-pub mod watch;
 
 pub mod admin;
 pub mod reload;

@@ -17,14 +17,13 @@ use crate::listener::accept::Serve;
 use crate::listener::limits::ConnectionCounts;
 use crate::listener::set::{ListenerSet, Worker};
 use crate::proxy::serve::ServeHttp;
-use crate::reload::{Candidate, Reloader};
+use crate::reload::{Candidate, Reloader, watch};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::series::{RequestSeries, SourceLabels};
 use crate::upstream::dns::Resolver;
-use crate::watch;
 
 /// How often watched files are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,9 +51,7 @@ pub fn run(options: Options, first: Candidate) -> anyhow::Result<()> {
     let live = Arc::new(Live::new(Arc::new(placeholder(&first.snapshot))));
     let settings = &first.snapshot.settings;
     let counts = Arc::new(ConnectionCounts::new(settings.max_connections, settings.max_connections_per_client));
-    let workers = (0..workers)
-        .map(|index| worker(index, &live, &telemetry))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let workers = (0..workers).map(|index| worker(index, &live, &telemetry)).collect::<anyhow::Result<Vec<_>>>()?;
     let (workers, _threads): (Vec<Worker>, Vec<oneshot::Sender<()>>) = workers.into_iter().unzip();
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let listeners = ListenerSet::new(workers, Arc::clone(&counts));
@@ -81,8 +78,16 @@ fn telemetry(snapshot: &Snapshot, workers: usize) -> anyhow::Result<Telemetry> {
 /// A configuration without ports.
 fn placeholder(first: &Snapshot) -> Snapshot {
     use crate::snapshot::{AccessLog, Settings};
-    let Settings { normalization, trusted_proxies, connections, max_connections, max_connections_per_client, access_log: _, node, drain } =
-        &first.settings;
+    let Settings {
+        normalization,
+        trusted_proxies,
+        connections,
+        max_connections,
+        max_connections_per_client,
+        access_log: _,
+        node,
+        drain,
+    } = &first.settings;
     Snapshot {
         generation: 0,
         compiled: SystemTime::UNIX_EPOCH,
@@ -171,9 +176,7 @@ async fn drain(reloader: &Reloader, signals: &mut Signals) {
             tokio::time::sleep(DRAIN_TICK).await;
         }
     };
-    let again = async {
-        while signals.next().await == Event::Reload {}
-    };
+    let again = async { while signals.next().await == Event::Reload {} };
     tokio::select! {
         () = done => {}
         () = again => log::warn!("a second signal ends the drain"),

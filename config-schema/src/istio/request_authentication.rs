@@ -49,6 +49,20 @@ pub struct JwtRule {
     pub timeout: Option<Duration>,
     /// Claims that are lists separated by spaces, besides `scope` and `permission`.
     pub space_delimited_claims: Vec<String>,
+    /// Whether a token must be there.
+    pub presence: Option<Presence>,
+}
+
+/// Whether a token must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Presence {
+    /// OPTIONAL.
+    Unspecified,
+    /// A request without one passes unauthenticated.
+    Optional,
+    /// A request without one is refused.
+    Required,
 }
 
 /// A header that carries a token.

@@ -121,9 +121,7 @@ impl Problems {
     /// One line that counts what was found.
     pub fn summary(&self) -> String {
         let mut out = String::new();
-        for (severity, one) in
-            [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "note")]
-        {
+        for (severity, one) in [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "note")] {
             let count = self.count(severity);
             if count > 0 {
                 let plural = if count == 1 { "" } else { "s" };

@@ -78,11 +78,9 @@ fn mark(text: &str) -> Vec<Mark> {
             Event::MappingEnd => {
                 open.pop().map(|(anchor, at, parts)| (anchor, Mark { at, parts: Parts::Mapping(pairs(parts)) }))
             }
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => None,
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                None
+            }
         };
         let Some((anchor, node)) = closed else { continue };
         if anchor > 0 {

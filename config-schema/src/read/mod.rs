@@ -62,6 +62,20 @@ pub fn read(paths: &[PathBuf]) -> (Documents, Problems) {
     reader.finish()
 }
 
+/// The files that [`read`] would read, without reading them.
+pub fn files(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            out.push(path.clone());
+        } else if collect(path, 0, &mut out).is_err() {
+            // What cannot be listed is reported when it is read.
+            out.push(path.clone());
+        }
+    }
+    out
+}
+
 /// Where a field of one document stands; the nearest known parent if the field is missing.
 pub fn position(source: &Source, origin: Origin, field: &FieldPath) -> Option<Position> {
     locate::find(source, origin, field)

@@ -23,7 +23,9 @@ pub(super) fn check(resource: &Resource<AuthorizationPolicy>, problems: &mut Pro
     check.target(selector.as_ref(), target_ref.as_ref(), target_refs);
     match (action, provider) {
         (Action::Custom, None) => check.error("spec.provider", "CUSTOM needs a provider"),
-        (Action::Custom, Some(it)) if it.name.is_empty() => check.error("spec.provider.name", "CUSTOM needs a provider's name"),
+        (Action::Custom, Some(it)) if it.name.is_empty() => {
+            check.error("spec.provider.name", "CUSTOM needs a provider's name")
+        }
         (Action::Custom, Some(_)) => {}
         (Action::Allow | Action::Deny | Action::Audit, Some(_)) => {
             check.error("spec.provider", "a provider is only for the action CUSTOM");
@@ -31,7 +33,10 @@ pub(super) fn check(resource: &Resource<AuthorizationPolicy>, problems: &mut Pro
         (Action::Allow | Action::Deny | Action::Audit, None) => {}
     }
     if rules.is_none() && matches!(action, Action::Deny | Action::Custom) {
-        check.error("spec.rules", "DENY and CUSTOM without rules would never match; write `rules: [{}]` for every request");
+        check.error(
+            "spec.rules",
+            "DENY and CUSTOM without rules would never match; write `rules: [{}]` for every request",
+        );
     }
     dry_run(&mut check, action);
     for (index, rule) in rules.iter().flatten().enumerate() {
@@ -96,7 +101,10 @@ fn source(check: Checked<'_, '_>, at: &str, source: &Source, action: Action) {
     for (name, values) in identities {
         not_empty(check, format_args!("{at}.{name}"), values);
         if action == Action::Custom && !values.is_empty() && !name.ends_with("rustDomains") {
-            check.error(format_args!("{at}.{name}"), format!("{name} cannot be used with CUSTOM, which runs before authentication"));
+            check.error(
+                format_args!("{at}.{name}"),
+                format!("{name} cannot be used with CUSTOM, which runs before authentication"),
+            );
         }
     }
     for (name, values) in [
@@ -116,7 +124,10 @@ fn source(check: Checked<'_, '_>, at: &str, source: &Source, action: Action) {
             check.error(format_args!("{at}.{name}"), format!("at most {MAX_SERVICE_ACCOUNTS} service accounts"));
         }
         if accounts.iter().any(|it| it.contains('*') || it.split('/').count() > 2) {
-            check.error(format_args!("{at}.{name}"), "a service account is `name` or `namespace/name`, without wildcards");
+            check.error(
+                format_args!("{at}.{name}"),
+                "a service account is `name` or `namespace/name`, without wildcards",
+            );
         }
     }
     let by_account = !source.service_accounts.is_empty() || !source.not_service_accounts.is_empty();
@@ -209,9 +220,13 @@ fn condition(check: Checked<'_, '_>, at: &str, condition: &Condition, action: Ac
         check.error(format_args!("{at}.key"), format!("unknown attribute `{key}`"));
         return;
     }
-    let identity = key.starts_with("request.auth.") || matches!(key.as_str(), "source.principal" | "source.namespace" | "source.serviceAccount");
+    let identity = key.starts_with("request.auth.")
+        || matches!(key.as_str(), "source.principal" | "source.namespace" | "source.serviceAccount");
     if action == Action::Custom && identity {
-        check.error(format_args!("{at}.key"), format!("`{key}` cannot be used with CUSTOM, which runs before authentication"));
+        check.error(
+            format_args!("{at}.key"),
+            format!("`{key}` cannot be used with CUSTOM, which runs before authentication"),
+        );
     }
     for (list, values) in [("values", values), ("notValues", not_values)] {
         not_empty(check, format_args!("{at}.{list}"), values);

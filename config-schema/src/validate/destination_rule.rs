@@ -115,8 +115,13 @@ fn connection_pool(check: Checked<'_, '_>, at: &str, pool: &ConnectionPool) {
     if tcp.is_none() && http.is_none() {
         check.error(at, "a connection pool must have tcp or http");
     }
-    if let Some(TcpSettings { max_connections, connect_timeout, tcp_keepalive: _, max_connection_duration, idle_timeout: _ }) =
-        tcp
+    if let Some(TcpSettings {
+        max_connections,
+        connect_timeout,
+        tcp_keepalive: _,
+        max_connection_duration,
+        idle_timeout: _,
+    }) = tcp
     {
         check.not_negative(format_args!("{at}.tcp.maxConnections"), *max_connections);
         check.at_least_1ms(format_args!("{at}.tcp.connectTimeout"), *connect_timeout);
@@ -174,7 +179,9 @@ fn tls(check: Checked<'_, '_>, at: &str, tls: &ClientTls, port: Option<u32>) {
     let files = !tls.client_certificate.is_empty() || !tls.private_key.is_empty();
     let by_secret = !tls.credential_name.is_empty();
     if tls.insecure_skip_verify == Some(true)
-        && (!tls.ca_certificates.is_empty() || !tls.subject_alt_names.is_empty() || (by_secret && mode == ClientTlsMode::Simple))
+        && (!tls.ca_certificates.is_empty()
+            || !tls.subject_alt_names.is_empty()
+            || (by_secret && mode == ClientTlsMode::Simple))
     {
         check.error(at, "insecureSkipVerify contradicts caCertificates, credentialName and subjectAltNames");
     }

@@ -115,13 +115,21 @@ fn operation(check: Checked<'_, '_>, at: &str, patch: &ConfigPatch, priority: i3
     let mut warn = |code, severity, message: &str| check.report(code, severity, &field, message);
     match operation {
         Operation::Replace if !filter => {
-            warn(code::ENVOY_FILTER_REPLACE, Severity::Error, "REPLACE is only valid for HTTP_FILTER and NETWORK_FILTER");
+            warn(
+                code::ENVOY_FILTER_REPLACE,
+                Severity::Error,
+                "REPLACE is only valid for HTTP_FILTER and NETWORK_FILTER",
+            );
         }
         Operation::Add if routes => {
             warn(code::ENVOY_FILTER_ADD, Severity::Error, "ADD is ignored for ROUTE_CONFIGURATION and HTTP_ROUTE");
         }
         Operation::Remove if routes => {
-            warn(code::ENVOY_FILTER_REMOVE, Severity::Error, "REMOVE is ignored for ROUTE_CONFIGURATION and HTTP_ROUTE");
+            warn(
+                code::ENVOY_FILTER_REMOVE,
+                Severity::Error,
+                "REMOVE is ignored for ROUTE_CONFIGURATION and HTTP_ROUTE",
+            );
         }
         Operation::Invalid
         | Operation::Merge
@@ -133,7 +141,8 @@ fn operation(check: Checked<'_, '_>, at: &str, patch: &ConfigPatch, priority: i3
         | Operation::Replace
         | Operation::MergeAndReplaceList => {}
     }
-    let version = patch.selector.as_ref().and_then(|it| it.proxy.as_ref()).is_some_and(|it| !it.proxy_version.is_empty());
+    let version =
+        patch.selector.as_ref().and_then(|it| it.proxy.as_ref()).is_some_and(|it| !it.proxy_version.is_empty());
     if relative && priority == 0 {
         let message = "a relative operation without priority depends on the order of other filters";
         warn(code::ENVOY_FILTER_RELATIVE, Severity::Warning, message);

@@ -48,7 +48,10 @@ pub(super) fn check(resource: &Resource<Gateway>, problems: &mut Problems) {
             check.error(format_args!("{at}.port.name"), format!("port names must be unique; `{port}` is used twice"));
         }
         if !server.name.is_empty() && !names.insert(&server.name) {
-            check.error(format_args!("{at}.name"), format!("server names must be unique; `{}` is used twice", server.name));
+            check.error(
+                format_args!("{at}.name"),
+                format!("server names must be unique; `{}` is used twice", server.name),
+            );
         }
     }
 }
@@ -72,14 +75,19 @@ fn server(check: &mut Check<'_, Gateway>, at: &str, server: &Server) {
     let protocol = port.as_ref().map(|it| it.protocol.to_ascii_uppercase()).unwrap_or_default();
     let secured = matches!(protocol.as_str(), "HTTPS" | "TLS");
     match tls {
-        None if secured => check.error(format_args!("{at}.tls"), format!("a server of protocol {protocol} must have TLS settings")),
+        None if secured => {
+            check.error(format_args!("{at}.tls"), format!("a server of protocol {protocol} must have TLS settings"))
+        }
         None => {}
         Some(tls) => {
             if !secured && !only_redirects(tls) {
-                check.error(format_args!("{at}.tls"), format!("a server of protocol {protocol} cannot have TLS settings"));
+                check.error(
+                    format_args!("{at}.tls"),
+                    format!("a server of protocol {protocol} cannot have TLS settings"),
+                );
             }
             if secured && tls.https_redirect {
-                check.error(format_args!("{at}.tls.httpsRedirect"), "a secured server cannot redirect to itself");
+                check.warn(format_args!("{at}.tls.httpsRedirect"), "httpsRedirect has no effect on a secured server");
             }
             if secured && tls.mode.is_none() && *tls != ServerTls::default() {
                 let message = "tls.mode is unset, which means PASSTHROUGH";
@@ -137,7 +145,7 @@ fn tls(check: &mut Check<'_, Gateway>, at: &str, tls: &ServerTls) {
     let mode = tls.mode.unwrap_or(TlsMode::Passthrough);
     let sources = usize::from(!tls.credential_name.is_empty())
         + usize::from(!tls.credential_names.is_empty())
-        + usize::from(!tls.server_certificate.is_empty() || !tls.private_key.is_empty())
+        + usize::from(!tls.server_certificate.is_empty() && !tls.private_key.is_empty())
         + usize::from(!tls.tls_certificates.is_empty());
     if sources > 1 {
         let message = "only one of credentialName, credentialNames, serverCertificate with privateKey, and tlsCertificates may be given";
@@ -164,7 +172,7 @@ fn tls(check: &mut Check<'_, Gateway>, at: &str, tls: &ServerTls) {
         }
         TlsMode::Simple => {
             certificates(check, at, tls, "SIMPLE");
-            if !tls.ca_crl.is_empty() {
+            if !tls.ca_crl.is_empty() && tls.credential_name.is_empty() {
                 check.error(format_args!("{at}.caCrl"), "CRL is not supported with SIMPLE TLS");
             }
         }
@@ -177,12 +185,13 @@ fn tls(check: &mut Check<'_, Gateway>, at: &str, tls: &ServerTls) {
         }
     }
     if !tls.ca_crl.is_empty() && !tls.credential_name.is_empty() {
-        check.error(format_args!("{at}.caCrl"), "a CRL file cannot be combined with a credentialName");
+        check.warn(format_args!("{at}.caCrl"), "the CRL of the credential is used instead of this file");
     }
     for (index, hash) in tls.verify_certificate_hash.iter().enumerate() {
         let digits = hash.bytes().filter(|it| *it != b':').count();
         if digits != 64 || !hash.bytes().all(|it| it.is_ascii_hexdigit() || it == b':') {
-            check.error(format_args!("{at}.verifyCertificateHash[{index}]"), "expected 64 hexadecimal digits (SHA-256)");
+            check
+                .error(format_args!("{at}.verifyCertificateHash[{index}]"), "expected 64 hexadecimal digits (SHA-256)");
         }
     }
     for (index, hash) in tls.verify_certificate_spki.iter().enumerate() {
@@ -230,7 +239,10 @@ fn ciphers(check: &mut Check<'_, Gateway>, at: &str, suites: &[String]) {
     let mut seen = HashSet::new();
     for (index, suite) in suites.iter().enumerate() {
         if !CIPHERS.contains(&suite.as_str()) {
-            check.warn(format_args!("{at}.cipherSuites[{index}]"), format!("unknown cipher suite `{suite}` is left out"));
+            check.warn(
+                format_args!("{at}.cipherSuites[{index}]"),
+                format!("unknown cipher suite `{suite}` is left out"),
+            );
         }
         if !seen.insert(suite) {
             check.warn(format_args!("{at}.cipherSuites[{index}]"), format!("`{suite}` is listed twice"));

@@ -54,18 +54,20 @@ pub(super) fn check(
     let Headers { request, response } = headers;
     operations(check, &format_args!("{at}.request"), request, true);
     operations(check, &format_args!("{at}.response"), response, false);
-    authority.0 += [&request.set, &request.add]
-        .into_iter()
-        .flat_map(BTreeMap::keys)
-        .filter(|it| is_authority(it))
-        .count();
+    authority.0 +=
+        [&request.set, &request.add].into_iter().flat_map(BTreeMap::keys).filter(|it| is_authority(it)).count();
 }
 
 fn is_authority(name: &str) -> bool {
     name.eq_ignore_ascii_case("host") || name == ":authority"
 }
 
-fn operations(check: &mut Check<'_, VirtualService>, at: &dyn Display, operations: &HeaderOperations, of_request: bool) {
+fn operations(
+    check: &mut Check<'_, VirtualService>,
+    at: &dyn Display,
+    operations: &HeaderOperations,
+    of_request: bool,
+) {
     let HeaderOperations { set, add, remove } = operations;
     for (verb, values) in [("set", set), ("add", add)] {
         for (name, value) in values {

@@ -58,7 +58,10 @@ fn header(check: &mut Check<'_, VirtualService>, field: &str, name: &str) {
     if name.to_ascii_lowercase().starts_with(CLAIMS) {
         let gateways = &check.spec().gateways;
         if gateways.is_empty() || gateways.iter().any(|it| it == "mesh") {
-            check.error(field, "claims can be matched only at gateways, so the gateways must be named and not hold `mesh`");
+            check.error(
+                field,
+                "claims can be matched only at gateways, so the gateways must be named and not hold `mesh`",
+            );
         }
         return;
     }
@@ -87,7 +90,12 @@ pub(super) fn check_order(check: &mut Check<'_, VirtualService>, rules: &[HttpRo
                 Some(earlier) => {
                     duplicates += 1;
                     let message = format!("rule {name} match #{number} is not used: rule #{earlier} has the same");
-                    check.report(code::INEFFECTIVE_MATCH, Severity::Info, format_args!("{at}.match[{number}]"), message);
+                    check.report(
+                        code::INEFFECTIVE_MATCH,
+                        Severity::Info,
+                        format_args!("{at}.match[{number}]"),
+                        message,
+                    );
                 }
                 None => {
                     seen.insert(key(it), index);

@@ -131,11 +131,9 @@ fn action(check: Checked<'_, '_>, at: &str, rule: &HttpRoute, is_delegate: bool)
     }
     let name = if redirect { "redirect" } else { "directResponse" };
     if redirect || direct {
-        for (given, other) in [
-            (!rule.route.is_empty(), "route"),
-            (rule.fault.is_some(), "fault"),
-            (rule.rewrite.is_some(), "rewrite"),
-        ] {
+        for (given, other) in
+            [(!rule.route.is_empty(), "route"), (rule.fault.is_some(), "fault"), (rule.rewrite.is_some(), "rewrite")]
+        {
             if given {
                 check.error(at, format!("a rule cannot have both {name} and {other}"));
             }
@@ -181,8 +179,7 @@ fn redirect(check: Checked<'_, '_>, at: &str, redirect: &Redirect, rule: &HttpRo
     if !uri.is_empty() && !prefix_rewrite.is_empty() {
         check.error(at, "uri and prefixRewrite exclude each other");
     }
-    let by_prefix = !rule.matches.is_empty()
-        && rule.matches.iter().all(|it| it.uri.as_ref().is_some_and(|it| it.prefix.is_some()));
+    let by_prefix = rule.matches.iter().all(|it| it.uri.as_ref().is_some_and(|it| it.prefix.is_some()));
     if !prefix_rewrite.is_empty() && !by_prefix {
         check.error(format_args!("{at}.prefixRewrite"), "prefixRewrite needs matches that are all uri.prefix");
     }
@@ -197,7 +194,10 @@ fn redirect(check: Checked<'_, '_>, at: &str, redirect: &Redirect, rule: &HttpRo
     }
     match *redirect_code {
         0 | 301 | 302 | 303 | 307 | 308 => {}
-        code => check.error(format_args!("{at}.redirectCode"), format!("{code} is no redirect; it can be 301, 302, 303, 307 or 308")),
+        code => check.error(
+            format_args!("{at}.redirectCode"),
+            format!("{code} is no redirect; it can be 301, 302, 303, 307 or 308"),
+        ),
     }
 }
 
@@ -226,7 +226,10 @@ fn direct_response(check: Checked<'_, '_>, at: &str, response: &DirectResponse) 
     if size > MAX_BODY {
         check.error(format_args!("{at}.body"), format!("{size} bytes are more than the limit of 1 MiB"));
     } else if size > LARGE_BODY {
-        check.warn(format_args!("{at}.body"), format!("{size} bytes are kept in memory; serve large bodies from an upstream"));
+        check.warn(
+            format_args!("{at}.body"),
+            format!("{size} bytes are kept in memory; serve large bodies from an upstream"),
+        );
     }
 }
 
@@ -243,7 +246,10 @@ fn retries(check: Checked<'_, '_>, at: &str, retry: &Retry) {
     for condition in retry_on.split(',').map(str::trim).filter(|_| !retry_on.is_empty()) {
         let status = condition.parse::<u16>().is_ok_and(|it| (100..=599).contains(&it));
         if !status && !RETRY_ON.contains(&condition) {
-            check.error(format_args!("{at}.retryOn"), format!("`{condition}` is neither a retry condition nor a status code"));
+            check.error(
+                format_args!("{at}.retryOn"),
+                format!("`{condition}` is neither a retry condition nor a status code"),
+            );
         }
     }
 }
@@ -264,7 +270,10 @@ fn fault(check: Checked<'_, '_>, at: &str, fault: &FaultInjection) {
         match (http_status, grpc_status, http2_error) {
             (Some(status), None, None) if (200..=599).contains(status) => {}
             (Some(status), None, None) => {
-                check.error(format_args!("{at}.abort.httpStatus"), format!("status {status} must be between 200 and 599"));
+                check.error(
+                    format_args!("{at}.abort.httpStatus"),
+                    format!("status {status} must be between 200 and 599"),
+                );
             }
             (None, Some(status), None) if GRPC_STATUSES.contains(&status.as_str()) => {}
             (None, Some(status), None) => {
@@ -311,8 +320,8 @@ fn cors(check: Checked<'_, '_>, at: &str, cors: &CorsPolicy) {
         check.string_match(&field, origin);
     }
     for (index, method) in cors.allow_methods.iter().enumerate() {
-        let known =
-            ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"].contains(&method.as_str());
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"]
+            .contains(&method.as_str());
         if !known {
             check.error(format_args!("{at}.allowMethods[{index}]"), format!("`{method}` is no method"));
         }

@@ -12,8 +12,14 @@ const MAX_TABLE: u64 = 5_000_011;
 type Checked<'a, 'b> = &'a mut Check<'b, DestinationRule>;
 
 pub(super) fn check(check: Checked<'_, '_>, at: &str, it: &LoadBalancer) {
-    let LoadBalancer { simple, consistent_hash, locality_lb_setting, zone_aware_lb_setting, warmup_duration_secs, warmup } =
-        it;
+    let LoadBalancer {
+        simple,
+        consistent_hash,
+        locality_lb_setting,
+        zone_aware_lb_setting,
+        warmup_duration_secs,
+        warmup,
+    } = it;
     if simple.is_some() && consistent_hash.is_some() {
         check.error(at, "simple and consistentHash exclude each other");
     }
@@ -27,8 +33,15 @@ pub(super) fn check(check: Checked<'_, '_>, at: &str, it: &LoadBalancer) {
         check.error(at, "localityLbSetting and zoneAwareLbSetting exclude each other");
     }
     let warms = warmup.is_some() || warmup_duration_secs.is_some();
-    let can_warm =
-        matches!(simple, None | Some(SimpleBalancer::Unspecified | SimpleBalancer::RoundRobin | SimpleBalancer::LeastRequest | SimpleBalancer::LeastConn));
+    let can_warm = matches!(
+        simple,
+        None | Some(
+            SimpleBalancer::Unspecified
+                | SimpleBalancer::RoundRobin
+                | SimpleBalancer::LeastRequest
+                | SimpleBalancer::LeastConn
+        )
+    );
     if warms && (!can_warm || consistent_hash.is_some()) {
         check.error(at, "warmup works only with ROUND_ROBIN and LEAST_REQUEST");
     }

@@ -53,7 +53,8 @@ fn check_kind<T>(resources: &[Resource<T>], problems: &mut Problems) {
             check.error("metadata.name", format!("`{name}` is no name: lower case letters, digits, `-` and `.`"));
         }
         if !host::is_lower_label(namespace) {
-            check.error("metadata.namespace", format!("`{namespace}` is no namespace: lower case letters, digits, `-`"));
+            check
+                .error("metadata.namespace", format!("`{namespace}` is no namespace: lower case letters, digits, `-`"));
         }
         if seen.insert((namespace, name), resource.origin).is_some() {
             let message = format!("{} {namespace}/{name} is declared twice", resource.kind);

@@ -35,6 +35,7 @@ fn rule(check: Checked<'_, '_>, at: &str, rule: &JwtRule) {
         output_claim_to_headers,
         timeout,
         space_delimited_claims,
+        presence: _,
     } = rule;
     if issuer.is_empty() && jwks_uri.is_empty() {
         check.error(at, "a rule needs an issuer or a jwksUri");
@@ -70,12 +71,16 @@ fn rule(check: Checked<'_, '_>, at: &str, rule: &JwtRule) {
         }
     }
     if !output_payload_to_header.is_empty() && !is_header_name(output_payload_to_header) {
-        check.error(format_args!("{at}.outputPayloadToHeader"), format!("`{output_payload_to_header}` is no header name"));
+        check.error(
+            format_args!("{at}.outputPayloadToHeader"),
+            format!("`{output_payload_to_header}` is no header name"),
+        );
     }
     let mut headers = HashSet::new();
     for (index, it) in output_claim_to_headers.iter().enumerate() {
         let at = format!("{at}.outputClaimToHeaders[{index}]");
-        if !is_header_name(&it.header) {
+        let plain = it.header.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_'));
+        if it.header.is_empty() || !plain {
             check.error(format_args!("{at}.header"), format!("`{}` is no header name", it.header));
         }
         if it.claim.is_empty() {

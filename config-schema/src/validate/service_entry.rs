@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::check::{Check, PROTOCOLS};
 use crate::document::Resource;
-use crate::istio::service_entry::{Location, Resolution, ServiceEntry, ServicePort};
+use crate::istio::service_entry::{Resolution, ServiceEntry, ServicePort};
 use crate::istio::workload_entry::WorkloadEntry;
 use crate::problem::{Problems, Severity, code};
 use crate::value::{Cidr, host};
@@ -67,7 +67,8 @@ fn ports(check: Checked<'_, '_>, entry: &ServiceEntry) {
             check.port(format_args!("{at}.targetPort"), *target_port);
         }
         if !protocol.is_empty() && !PROTOCOLS.iter().any(|it| it.eq_ignore_ascii_case(protocol)) {
-            let message = format!("unknown protocol `{protocol}` is treated as TCP; known are {}", PROTOCOLS.join(", "));
+            let message =
+                format!("unknown protocol `{protocol}` is treated as TCP; known are {}", PROTOCOLS.join(", "));
             check.warn(format_args!("{at}.protocol"), message);
         }
         if !numbers.insert(number) {
@@ -117,7 +118,8 @@ fn endpoints(check: Checked<'_, '_>, entry: &ServiceEntry, resolution: Resolutio
                 for (index, name) in entry.hosts.iter().enumerate() {
                     check.expect(
                         format_args!("spec.hosts[{index}]"),
-                        host::check_fqdn(name).map_err(|it| format!("{it}; DNS resolution without endpoints resolves the host")),
+                        host::check_fqdn(name)
+                            .map_err(|it| format!("{it}; DNS resolution without endpoints resolves the host")),
                     );
                 }
             }
@@ -144,13 +146,19 @@ fn endpoints(check: Checked<'_, '_>, entry: &ServiceEntry, resolution: Resolutio
             }
             Resolution::Static => {
                 if !endpoint.address.is_empty() && !host::is_ip(&endpoint.address) {
-                    let message = format!("`{}` must be an IP address with resolution STATIC; use DNS for names", endpoint.address);
+                    let message = format!(
+                        "`{}` must be an IP address with resolution STATIC; use DNS for names",
+                        endpoint.address
+                    );
                     check.error(format_args!("{at}.address"), message);
                 }
             }
             Resolution::Dns | Resolution::DnsRoundRobin => {
                 if unix || (!host::is_ip(&endpoint.address) && host::check_fqdn(&endpoint.address).is_err()) {
-                    check.error(format_args!("{at}.address"), format!("`{}` must be a name or an IP address", endpoint.address));
+                    check.error(
+                        format_args!("{at}.address"),
+                        format!("`{}` must be a name or an IP address", endpoint.address),
+                    );
                 }
             }
             Resolution::None | Resolution::DynamicDns => {}
@@ -167,11 +175,11 @@ fn dynamic(check: Checked<'_, '_>, entry: &ServiceEntry) {
     if !entry.addresses.is_empty() {
         check.error("spec.addresses", "DYNAMIC_DNS cannot have addresses");
     }
-    if entry.location == Some(Location::MeshInternal) {
-        check.error("spec.location", "DYNAMIC_DNS is for services outside the mesh");
-    }
     for (index, port) in entry.ports.iter().enumerate() {
-        if !matches!(port.protocol.to_ascii_uppercase().as_str(), "HTTP" | "HTTPS" | "HTTP2" | "GRPC" | "GRPC-WEB" | "TLS") {
+        if !matches!(
+            port.protocol.to_ascii_uppercase().as_str(),
+            "HTTP" | "HTTPS" | "HTTP2" | "GRPC" | "GRPC-WEB" | "TLS"
+        ) {
             let message = format!("DYNAMIC_DNS needs a protocol that names its host, not `{}`", port.protocol);
             check.error(format_args!("spec.ports[{index}].protocol"), message);
         }

@@ -16,7 +16,12 @@ pub(super) fn check(settings: &[Resource<GatewaySettings>], problems: &mut Probl
     for (index, resource) in settings.iter().enumerate() {
         let mut check = Check::new(resource, problems);
         if index > 0 {
-            check.report(code::DUPLICATE_RESOURCE, Severity::Error, "metadata.name", "there can be only one GatewaySettings");
+            check.report(
+                code::DUPLICATE_RESOURCE,
+                Severity::Error,
+                "metadata.name",
+                "there can be only one GatewaySettings",
+            );
         }
         check_one(&mut check);
     }
@@ -24,8 +29,19 @@ pub(super) fn check(settings: &[Resource<GatewaySettings>], problems: &mut Probl
 
 fn check_one(check: &mut Check<'_, GatewaySettings>) {
     let settings = check.spec();
-    let GatewaySettings { node, bind_address, port_map, admin, health, mesh_config, redis, secrets: _, workers, dns, limits: _ } =
-        settings;
+    let GatewaySettings {
+        node,
+        bind_address,
+        port_map,
+        admin,
+        health,
+        mesh_config,
+        redis,
+        secrets: _,
+        workers,
+        dns,
+        limits: _,
+    } = settings;
     if !host::is_lower_label(&node.namespace) {
         check.error("spec.node.namespace", format!("`{}` is no namespace", node.namespace));
     }
@@ -44,7 +60,10 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
     }
     for (index, server) in dns.servers.iter().enumerate() {
         if server.parse::<SocketAddr>().is_err() {
-            check.error(format_args!("spec.dns.servers[{index}]"), format!("`{server}` is no address with port, such as 10.0.0.10:53"));
+            check.error(
+                format_args!("spec.dns.servers[{index}]"),
+                format!("`{server}` is no address with port, such as 10.0.0.10:53"),
+            );
         }
     }
     if redis.as_ref().is_some_and(|it| !it.url.starts_with("redis")) {

@@ -29,12 +29,18 @@ fn every_mistake_of_a_rule_is_reported() {
 
 #[test]
 fn a_rule_behind_a_catch_all_is_unreachable() {
-    check_rules("  http:\n  - route: [{destination: {host: a}}]\n  - match: [{uri: {prefix: /x}}]\n    route: [{destination: {host: a}}]\n", &["IST0130"]);
+    check_rules(
+        "  http:\n  - route: [{destination: {host: a}}]\n  - match: [{uri: {prefix: /x}}]\n    route: [{destination: {host: a}}]\n",
+        &["IST0130"],
+    );
 }
 
 #[test]
 fn a_good_rule_has_no_problem() {
-    check_rules("  http:\n  - match: [{uri: {prefix: /x}}]\n    rewrite: {uri: /y}\n    route: [{destination: {host: a}}]\n", &[]);
+    check_rules(
+        "  http:\n  - match: [{uri: {prefix: /x}}]\n    rewrite: {uri: /y}\n    route: [{destination: {host: a}}]\n",
+        &[],
+    );
 }
 
 #[test]
@@ -48,7 +54,9 @@ fn a_missing_gateway_is_an_error_between_documents_only() {
 #[test]
 fn age_then_name_decides_the_order_not_the_file() {
     let one = |name: &str, time: &str| {
-        format!("---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: {name}{time}}}\nspec: {{servers: [{{port: {{number: 80, name: p, protocol: HTTP}}, hosts: ['*.{name}.example.com']}}]}}\n")
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: {name}{time}}}\nspec: {{servers: [{{port: {{number: 80, name: p, protocol: HTTP}}, hosts: ['*.{name}.example.com']}}]}}\n"
+        )
     };
     let text = one("b", "") + &one("a", "") + &one("c", ", creationTimestamp: '2020-01-01T00:00:00Z'");
     let (documents, problems) = read_text("test.yaml", &text);

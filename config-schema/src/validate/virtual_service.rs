@@ -137,8 +137,11 @@ fn tls_route(check: &mut Check<'_, VirtualService>, at: &str, rule: &TlsRoute, h
         }
         for (index, sni) in it.sni_hosts.iter().enumerate() {
             let field = format!("{at}.sniHosts[{index}]");
-            check.expect(&field, host::check_wildcard(sni));
-            if !hosts.iter().any(|it| host::is_subset(&sni.to_ascii_lowercase(), &it.to_ascii_lowercase())) {
+            check.expect(&field, host::check_sni(sni));
+            let is_address = host::is_ip(sni);
+            if !is_address
+                && !hosts.iter().any(|it| host::is_subset(&sni.to_ascii_lowercase(), &it.to_ascii_lowercase()))
+            {
                 check.error(&field, format!("`{sni}` is within none of the virtual service's hosts"));
             }
         }

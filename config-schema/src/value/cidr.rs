@@ -46,7 +46,9 @@ impl FromStr for Cidr {
         let address = address.parse::<IpAddr>().map_err(|_| wrong())?;
         let prefix = match prefix {
             None => bits(address),
-            Some(digits) if digits.bytes().all(|it| it.is_ascii_digit()) => digits.parse::<u8>().map_err(|_| wrong())?,
+            Some(digits) if digits.bytes().all(|it| it.is_ascii_digit()) => {
+                digits.parse::<u8>().map_err(|_| wrong())?
+            }
             Some(_) => return Err(wrong()),
         };
         if prefix > bits(address) {

@@ -93,10 +93,15 @@ pub fn intersect<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
 /// A short name of a document as a full one: `reviews` in `prod` is `reviews.prod.svc.<domain>`.
 pub fn qualify(host: &str, namespace: &str, cluster_domain: &str) -> String {
     let full = host.contains('.') || host.starts_with('*') || is_ip(host);
-    let mut name =
-        if full { host.to_owned() } else { format!("{host}.{namespace}.svc.{cluster_domain}") };
+    let mut name = if full { host.to_owned() } else { format!("{host}.{namespace}.svc.{cluster_domain}") };
     name.make_ascii_lowercase();
     name
+}
+
+/// Whether `text` is an SNI name: as a host, and multi-cluster names carry underscores.
+pub fn check_sni(name: &str) -> Result<(), String> {
+    // An underscore may stand where a letter may; for the rest of the rules it is one.
+    check_wildcard(&name.replace('_', "x"))
 }
 
 /// Splits `ns/name`; a bare name belongs to `own`, and `.` stands for it.

@@ -32,8 +32,8 @@ pub fn parse(text: &str) -> Result<Vec<Part>, String> {
             rest = next;
             continue;
         }
-        let (command, next) = command(after)
-            .ok_or_else(|| format!("a single `%` in `{text}`; write `%%` for a percent sign"))?;
+        let (command, next) =
+            command(after).ok_or_else(|| format!("a single `%` in `{text}`; write `%%` for a percent sign"))?;
         if !plain.is_empty() {
             parts.push(Part::Text(std::mem::take(&mut plain)));
         }

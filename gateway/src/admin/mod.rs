@@ -94,10 +94,9 @@ impl ServeHttp for Admin {
                 json(status, &config_dump::report(&report))
             }
             (_, "/reload") => text(StatusCode::METHOD_NOT_ALLOWED, "POST only\n"),
-            (Method::GET, "/") => text(
-                StatusCode::OK,
-                "GET /ready\nGET /metrics\nGET /config_dump\nGET /version\nPOST /reload\n",
-            ),
+            (Method::GET, "/") => {
+                text(StatusCode::OK, "GET /ready\nGET /metrics\nGET /config_dump\nGET /version\nPOST /reload\n")
+            }
             _ => text(StatusCode::NOT_FOUND, ""),
         }
     }

@@ -73,7 +73,9 @@ fn upstream(name: &'static str) -> io::Result<SocketAddr> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let port = runtime.block_on(Port::bind(SocketAddr::from(([127, 0, 0, 1], 0))))?;
     let address = port.address();
-    std::thread::Builder::new().name(format!("echo-{name}")).spawn(move || runtime.block_on(port.serve(Arc::new(Echo(name)))))?;
+    std::thread::Builder::new()
+        .name(format!("echo-{name}"))
+        .spawn(move || runtime.block_on(port.serve(Arc::new(Echo(name)))))?;
     Ok(address)
 }
 

@@ -85,7 +85,8 @@ struct Asked {
 
 impl Asked {
     fn parse(arguments: &Arguments) -> Result<Self, String> {
-        let url: http::Uri = arguments.url.parse().map_err(|error| format!("`{}` is no URL: {error}", arguments.url))?;
+        let url: http::Uri =
+            arguments.url.parse().map_err(|error| format!("`{}` is no URL: {error}", arguments.url))?;
         let scheme = match url.scheme_str() {
             Some("https") => Scheme::Https,
             Some("http") | None => Scheme::Http,
@@ -95,7 +96,8 @@ impl Asked {
         let mut headers = HeaderMap::new();
         let mut host = authority.as_str().to_owned();
         for text in &arguments.headers {
-            let (name, value) = text.split_once(':').ok_or_else(|| format!("`{text}` must have the form name: value"))?;
+            let (name, value) =
+                text.split_once(':').ok_or_else(|| format!("`{text}` must have the form name: value"))?;
             let wrong = |_| format!("`{text}` is no header");
             let name = HeaderName::try_from(name.trim()).map_err(|_| format!("`{name}` is no header name"))?;
             if name == http::header::HOST {
@@ -175,7 +177,9 @@ impl Teller<'_> {
             Action::Redirect(redirect) => {
                 self.step("redirect", format!("{} to {}", redirect.status.as_u16(), redirect.location(request)));
             }
-            Action::Respond(status, body) => self.step("response", format!("{} with {} bytes", status.as_u16(), body.len())),
+            Action::Respond(status, body) => {
+                self.step("response", format!("{} with {} bytes", status.as_u16(), body.len()))
+            }
         }
     }
 

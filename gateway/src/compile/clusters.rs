@@ -97,7 +97,9 @@ impl<'a> Clusters<'a> {
         let instances: Vec<&Instance> = service
             .instances
             .iter()
-            .filter(|it| subset.is_none_or(|subset| subset.labels.iter().all(|(key, value)| it.labels.get(key) == Some(value))))
+            .filter(|it| {
+                subset.is_none_or(|subset| subset.labels.iter().all(|(key, value)| it.labels.get(key) == Some(value)))
+            })
             .collect();
         let mesh = &self.config.settings.mesh_config;
         let refresh = mesh.dns_refresh_rate.map_or(DNS_REFRESH, |it| it.0);
@@ -110,7 +112,10 @@ impl<'a> Clusters<'a> {
             policy: policy.balancer(),
             protocol: policy.protocol(&port, mesh.h2_upgrade_policy),
             tls: policy.tls(),
-            connect_timeout: policy.connect_timeout().or(mesh.connect_timeout.map(|it| it.0)).unwrap_or(CONNECT_TIMEOUT),
+            connect_timeout: policy
+                .connect_timeout()
+                .or(mesh.connect_timeout.map(|it| it.0))
+                .unwrap_or(CONNECT_TIMEOUT),
             max_streams: policy.max_streams(),
         }
     }
@@ -135,7 +140,8 @@ fn undeclared(host: &str, qualified: String, namespace: &str) -> (String, Servic
 
 fn discovery(name: &str, port: &Port, service: &Service, instances: &[&Instance], refresh: Duration) -> Discovery {
     let dns = |one_address| {
-        let name_of = |it: &Instance, candidates: Vec<Box<str>>| DnsName { candidates, port: it.port(port), weight: it.weight };
+        let name_of =
+            |it: &Instance, candidates: Vec<Box<str>>| DnsName { candidates, port: it.port(port), weight: it.weight };
         let spellings = || instances.iter().map(|it| Box::from(it.address.as_str())).collect();
         let names = match instances {
             [] if service.instances.is_empty() => vec![DnsName {

@@ -100,7 +100,12 @@ fn agree(root: &HttpMatch, leaf: &HttpMatch) -> bool {
     let namespaces = root.source_namespace.is_empty() || root.source_namespace == leaf.source_namespace;
     let labels = leaf.source_labels.iter().all(|(key, value)| root.source_labels.get(key).is_none_or(|it| it == value));
     let gateways = root.gateways.is_empty() || leaf.gateways.iter().all(|it| root.gateways.contains(it));
-    let texts = [(&root.uri, &leaf.uri), (&root.scheme, &leaf.scheme), (&root.method, &leaf.method), (&root.authority, &leaf.authority)];
+    let texts = [
+        (&root.uri, &leaf.uri),
+        (&root.scheme, &leaf.scheme),
+        (&root.method, &leaf.method),
+        (&root.authority, &leaf.authority),
+    ];
     ports
         && namespaces
         && labels

@@ -65,7 +65,11 @@ pub(super) fn compile(config: &Config, clusters: &mut Clusters<'_>) -> Result<Ve
     for gateway in config.documents.gateways.iter().filter(ours) {
         for server in &gateway.spec.servers {
             let Some(key) = key(server, &config.settings.bind_address) else {
-                log::warn!("gateway {}/{}: unix domain sockets are not listened on yet", gateway.metadata.namespace, gateway.metadata.name);
+                log::warn!(
+                    "gateway {}/{}: unix domain sockets are not listened on yet",
+                    gateway.metadata.namespace,
+                    gateway.metadata.name
+                );
                 continue;
             };
             let class = Class::of(server.port.as_ref().map(|it| it.protocol.as_str()).unwrap_or_default());

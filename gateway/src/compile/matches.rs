@@ -131,7 +131,9 @@ fn source(name: &str) -> Result<Source, Problem> {
         ":method" => HeaderSource::Method,
         ":path" => HeaderSource::Target,
         ":scheme" => HeaderSource::Scheme,
-        lower => HeaderSource::Field(HeaderName::try_from(lower).map_err(|_| broken(format!("`{name}` is no header name")))?),
+        lower => {
+            HeaderSource::Field(HeaderName::try_from(lower).map_err(|_| broken(format!("`{name}` is no header name")))?)
+        }
     }))
 }
 
@@ -141,7 +143,9 @@ pub(super) fn text(it: &StringMatch) -> Result<TextPattern, Problem> {
         Pattern::Present | Pattern::Regex("*") => TextPattern::Present,
         Pattern::Exact(text) => TextPattern::Exact(text.into()),
         Pattern::Prefix(text) => TextPattern::Prefix(text.into()),
-        Pattern::Regex(text) => TextPattern::Regex(Regex::new(&whole(text)).map_err(|error| broken(error.to_string()))?),
+        Pattern::Regex(text) => {
+            TextPattern::Regex(Regex::new(&whole(text)).map_err(|error| broken(error.to_string()))?)
+        }
     })
 }
 

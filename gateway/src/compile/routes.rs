@@ -102,7 +102,11 @@ fn action(
     Ok(Action::Forward(Box::new(Forward { destinations: destinations.into(), total_weight, rewrite })))
 }
 
-fn destinations(placed: &Placed<'_>, place: Place<'_>, clusters: &mut Clusters<'_>) -> Result<Vec<Destination>, Problem> {
+fn destinations(
+    placed: &Placed<'_>,
+    place: Place<'_>,
+    clusters: &mut Clusters<'_>,
+) -> Result<Vec<Destination>, Problem> {
     let rule = &placed.rule;
     let is_only = rule.route.len() == 1;
     let rewritten = rule.rewrite.as_ref().map(|it| it.authority.as_str()).filter(|it| !it.is_empty());
@@ -113,9 +117,10 @@ fn destinations(placed: &Placed<'_>, place: Place<'_>, clusters: &mut Clusters<'
         let own = it.headers.as_deref();
         let authority =
             rewritten.or_else(|| headers::authority(rule.headers.as_deref())).or_else(|| headers::authority(own));
-        let edits = |pick: fn(&config_schema::istio::shared::Headers) -> &config_schema::istio::shared::HeaderOperations| {
-            headers::combine(rule.headers.as_deref().map(pick), own.map(pick), is_only).map_err(broken)
-        };
+        let edits =
+            |pick: fn(&config_schema::istio::shared::Headers) -> &config_schema::istio::shared::HeaderOperations| {
+                headers::combine(rule.headers.as_deref().map(pick), own.map(pick), is_only).map_err(broken)
+            };
         out.push(Destination {
             weight,
             target: clusters.target(destination, &placed.document.metadata.namespace, place.port),

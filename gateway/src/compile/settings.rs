@@ -54,9 +54,8 @@ fn access_log(mesh: &MeshConfig) -> Result<AccessLog, Problem> {
     if file.is_empty() {
         return Ok(AccessLog::Off);
     }
-    let wrong = |message: String| {
-        Problem::new(code::SCHEMA, Severity::Error, message).field("spec.meshConfig.accessLogFormat")
-    };
+    let wrong =
+        |message: String| Problem::new(code::SCHEMA, Severity::Error, message).field("spec.meshConfig.accessLogFormat");
     let encoding = mesh.access_log_encoding.unwrap_or(AccessLogEncoding::Text);
     let format = match (encoding, mesh.access_log_format.as_str()) {
         (AccessLogEncoding::Text, "") => {
@@ -68,16 +67,18 @@ fn access_log(mesh: &MeshConfig) -> Result<AccessLog, Problem> {
             json(fields.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))).map_err(wrong)?
         }
         (AccessLogEncoding::Json, text) => {
-            let fields: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_str(text).map_err(|error| wrong(format!("a JSON format must be a JSON object: {error}")))?;
-            json(fields.into_iter().map(|(key, text)| (key, text.as_str().unwrap_or_default().to_owned()))).map_err(wrong)?
+            let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
+                .map_err(|error| wrong(format!("a JSON format must be a JSON object: {error}")))?;
+            json(fields.into_iter().map(|(key, text)| (key, text.as_str().unwrap_or_default().to_owned())))
+                .map_err(wrong)?
         }
     };
     Ok(AccessLog::On { file: file.into(), format: Arc::new(format) })
 }
 
 fn json(fields: impl Iterator<Item = (String, String)>) -> Result<AccessLogFormat, String> {
-    let fields = fields.map(|(key, text)| Ok((key.into_boxed_str(), template(&text)?))).collect::<Result<Vec<_>, String>>()?;
+    let fields =
+        fields.map(|(key, text)| Ok((key.into_boxed_str(), template(&text)?))).collect::<Result<Vec<_>, String>>()?;
     Ok(AccessLogFormat::Json(fields.into()))
 }
 

@@ -59,7 +59,12 @@ impl Fault {
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(listener: ListenerKey, local: SocketAddr, peer: SocketAddr, closing: watch::Receiver<bool>) -> Arc<Self> {
+    pub fn new(
+        listener: ListenerKey,
+        local: SocketAddr,
+        peer: SocketAddr,
+        closing: watch::Receiver<bool>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             listener,
             local,

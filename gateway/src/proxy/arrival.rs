@@ -13,6 +13,7 @@ use pingora::proxy::Session;
 
 use super::client;
 use super::exchange::{Client, Exchange, Way};
+use super::forward;
 use crate::listener::http1::host;
 use crate::local_reply::{Flow, LocalReply, Reason};
 use crate::routing::path;
@@ -107,9 +108,13 @@ fn take(route: &Arc<Route>, asked: &Request<'_>, exchange: &mut Exchange) -> Flo
         return Flow::Break(reply);
     }
     match &route.action {
-        Action::Forward(forward) => {
-            exchange.way = Way::Forwarded(Arc::clone(route), forward.pick(fastrand::u32(..)));
-            Flow::Continue(())
+        Action::Forward(to) => {
+            exchange.way = Way::Forwarded(Arc::clone(route), to.pick(fastrand::u32(..)));
+            // Chosen here and not when it is needed, so that a refusal keeps the connection.
+            match forward::choose(exchange, (fastrand::u64(..), fastrand::u64(..))) {
+                Ok(()) => Flow::Continue(()),
+                Err(reason) => refuse(exchange, reason),
+            }
         }
         Action::Redirect(to) => redirect(exchange, Reason::Redirect, to, asked),
         Action::Respond(status, body) => {

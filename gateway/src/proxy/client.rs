@@ -44,7 +44,13 @@ pub(super) fn scheme(headers: &HeaderMap, own: Scheme, trusted: usize) -> Scheme
 }
 
 /// Rewrites the headers that speak of the client, as Envoy does at an edge.
-pub(super) fn sanitize(request: &mut RequestHeader, peer: IpAddr, scheme: Scheme, trusted: usize, id: impl Fn() -> HeaderValue) {
+pub(super) fn sanitize(
+    request: &mut RequestHeader,
+    peer: IpAddr,
+    scheme: Scheme,
+    trusted: usize,
+    id: impl Fn() -> HeaderValue,
+) {
     if trusted == 0 {
         for name in CLAIMS {
             request.remove_header(&name);

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorType};
 
 use super::exchange::Exchange;
 use super::facts::RequestFacts;
@@ -15,23 +15,31 @@ use crate::upstream::peer;
 
 const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 
-/// The endpoint of the next try.
-pub(super) fn peer(session: &Session, exchange: &mut Exchange, draw: (u64, u64)) -> Result<Box<HttpPeer>> {
-    exchange.attempt.number += 1;
+/// Chooses the endpoint of the next try.
+pub(super) fn choose(exchange: &mut Exchange, draw: (u64, u64)) -> Result<(), Reason> {
     exchange.attempt.lease = None;
-    let Some((_, destination)) = exchange.forward() else {
-        return Err(give_up(exchange, Reason::Internal));
+    let (_, destination) = exchange.forward().ok_or(Reason::Internal)?;
+    let lease = match &destination.target {
+        Target::Cluster(cluster) => cluster.pick(draw).ok_or(Reason::NoHealthyEndpoint)?,
+        Target::Missing(_) => return Err(Reason::NoCluster),
     };
-    let cluster = match &destination.target {
-        Target::Cluster(cluster) => std::sync::Arc::clone(cluster),
-        Target::Missing(_) => return Err(give_up(exchange, Reason::NoCluster)),
-    };
-    let authority = destination.authority.clone();
-    let Some(lease) = cluster.pick(draw) else { return Err(give_up(exchange, Reason::NoHealthyEndpoint)) };
-    let own = session.req_header().headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    let peer = peer::for_endpoint(&cluster, lease.endpoint(), authority.as_deref().unwrap_or(own))?;
     exchange.attempt.lease = Some(lease);
-    Ok(peer)
+    Ok(())
+}
+
+/// The peer of the next try.
+pub(super) fn peer(session: &Session, exchange: &mut Exchange, draw: (u64, u64)) -> pingora::Result<Box<HttpPeer>> {
+    exchange.attempt.number += 1;
+    if exchange.attempt.number > 1
+        && let Err(reason) = choose(exchange, draw)
+    {
+        return Err(give_up(exchange, reason));
+    }
+    let chosen = exchange.attempt.lease.as_ref().zip(exchange.forward());
+    let Some((lease, (_, destination))) = chosen else { return Err(give_up(exchange, Reason::Internal)) };
+    let Target::Cluster(cluster) = &destination.target else { return Err(give_up(exchange, Reason::NoCluster)) };
+    let own = session.req_header().headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    peer::for_endpoint(cluster, lease.endpoint(), destination.authority.as_deref().unwrap_or(own))
 }
 
 fn give_up(exchange: &mut Exchange, reason: Reason) -> Box<Error> {
@@ -40,7 +48,7 @@ fn give_up(exchange: &mut Exchange, reason: Reason) -> Box<Error> {
 }
 
 /// Changes the head of the request as the route says.
-pub(super) fn prepare(session: &Session, request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
+pub(super) fn prepare(session: &Session, request: &mut RequestHeader, exchange: &Exchange) -> pingora::Result<()> {
     join_cookies(request);
     let Some((forward, destination)) = exchange.forward() else { return Ok(()) };
     if !matches!(forward.rewrite, PathRewrite::Keep) {

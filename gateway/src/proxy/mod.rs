@@ -31,6 +31,9 @@ use exchange::Exchange;
 /// Tries of one request that could not be sent to an endpoint.
 const MAX_TRIES: usize = 3;
 
+/// Longest time spent on reading the rest of a body for the sake of the connection.
+const MAX_DRAIN_TIME: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// What every request of one worker works with.
 pub struct Gateway {
     live: Arc<Live>,
@@ -55,6 +58,9 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         exchange.meet(session);
+        // The guard knows where this body ends, so an early answer need not cost the connection.
+        session.set_close_on_response_before_downstream_finish(false);
+        session.set_total_drain_timeout(Some(MAX_DRAIN_TIME));
         if exchange.is_closing() {
             session.set_keepalive(None);
         }
@@ -112,12 +118,12 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
-        _: &mut ResponseHeader,
+        session: &mut Session,
+        response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
         exchange.answered(Instant::now());
-        Ok(())
+        respond::admit(session, response)
     }
 
     async fn response_filter(

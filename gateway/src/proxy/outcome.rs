@@ -52,7 +52,11 @@ fn reason(error: &Error, exchange: &Exchange) -> Reason {
         (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Reason::UpstreamTimeout,
         (
             ErrorSource::Upstream,
-            ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::H2Error | ErrorType::InvalidH2 | ErrorType::H2Downgrade,
+            ErrorType::InvalidHTTPHeader
+            | ErrorType::H1Error
+            | ErrorType::H2Error
+            | ErrorType::InvalidH2
+            | ErrorType::H2Downgrade,
         ) => Reason::UpstreamProtocol,
         (ErrorSource::Upstream, _) => Reason::UpstreamClosed,
         // Pingora's own checks of a request, such as what `Connection` may name.
@@ -70,13 +74,12 @@ pub(super) async fn answer(session: &mut Session, error: &Error, exchange: &mut 
     }
     let is_answered = session.response_written().is_some_and(|it| !it.status.is_informational());
     let can_answer = reason != Reason::ClientGone && !is_answered;
+    // Pingora ends the connection after a failed try, so the client must be told.
+    session.set_keepalive(None);
     if can_answer && let Err(error) = respond::send(session, exchange, LocalReply::because(reason)).await {
         log::debug!("the client is gone before its answer: {error}");
     }
-    if !can_answer {
-        session.set_keepalive(None);
-    }
-    FailToProxy { error_code: reason.status(), can_reuse_downstream: can_answer && reason.keeps_connection() }
+    FailToProxy { error_code: reason.status(), can_reuse_downstream: false }
 }
 
 /// Counts an exchange and writes its access log line.

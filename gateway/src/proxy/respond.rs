@@ -1,9 +1,9 @@
 //! Writes replies of our own, and finishes the responses of upstreams.
 
 use http::{HeaderValue, StatusCode, header};
-use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
 
 use super::exchange::Exchange;
 use super::facts::RequestFacts;
@@ -49,6 +49,16 @@ fn can_drain(session: &Session) -> bool {
     }
 }
 
+/// Refuses a response that the request cannot have: a switch of protocols nobody asked for.
+pub(super) fn admit(session: &Session, response: &ResponseHeader) -> Result<()> {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+        let mut error = Error::explain(ErrorType::InvalidHTTPHeader, "a switch of protocols that nobody asked for");
+        error.as_up();
+        return Err(error);
+    }
+    Ok(())
+}
+
 /// Finishes the response of an upstream.
 pub(super) fn finish(session: &mut Session, response: &mut ResponseHeader, exchange: &Exchange) {
     if response.status == StatusCode::SWITCHING_PROTOCOLS
@@ -78,7 +88,9 @@ fn strip_hop_by_hop(response: &mut ResponseHeader, name: &str) {
             .flat_map(|it| it.split(','))
             .map(|it| it.trim().to_ascii_lowercase())
             // Framing is Pingora's matter, and `close` and `keep-alive` name no header.
-            .filter(|it| !matches!(it.as_str(), "" | "close" | "keep-alive" | "content-length" | "transfer-encoding" | "upgrade"))
+            .filter(|it| {
+                !matches!(it.as_str(), "" | "close" | "keep-alive" | "content-length" | "transfer-encoding" | "upgrade")
+            })
             .collect();
         for it in named {
             response.remove_header(it.as_str());

@@ -65,8 +65,13 @@ mod tests {
 
     #[track_caller]
     fn check(hosts: &[&str], name: &str, expected: Option<&str>) {
-        let table = HostTable::new(hosts.iter().map(|it| ((*it).to_owned(), Arc::new(VirtualHost::new(it, 80, Vec::new())))));
-        assert_eq!(table.find(name).map(|it| it.name.as_ref()), expected.map(|it| format!("{it}:80")).as_deref(), "{name}");
+        let table =
+            HostTable::new(hosts.iter().map(|it| ((*it).to_owned(), Arc::new(VirtualHost::new(it, 80, Vec::new())))));
+        assert_eq!(
+            table.find(name).map(|it| it.name.as_ref()),
+            expected.map(|it| format!("{it}:80")).as_deref(),
+            "{name}"
+        );
     }
 
     #[test]

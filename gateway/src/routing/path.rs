@@ -36,7 +36,10 @@ pub fn normalize(target: &str, steps: Normalization) -> Result<Cow<'_, str>, Bad
     }
     let decoded = unescape(path.as_bytes(), steps == Normalization::DecodeAndMergeSlashes);
     let merges = matches!(steps, Normalization::MergeSlashes | Normalization::DecodeAndMergeSlashes);
-    let mut out = resolve(&decoded, merges);
+    let mut out = resolve(&decoded);
+    if merges {
+        out = merge_slashes(&out);
+    }
     out.push_str(query);
     Ok(Cow::Owned(out))
 }
@@ -101,8 +104,18 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Removes dot segments, and empty ones where slashes are merged.
-fn resolve(path: &[u8], merge: bool) -> String {
+fn merge_slashes(path: &str) -> String {
+    let mut previous = ' ';
+    let doubled = |it: &char| {
+        let doubled = previous == '/' && *it == '/';
+        previous = *it;
+        !doubled
+    };
+    path.chars().filter(doubled).collect()
+}
+
+/// Removes dot segments; slashes are merged only afterwards, so that `/a//..` is `/a/`.
+fn resolve(path: &[u8]) -> String {
     let mut kept: Vec<&[u8]> = Vec::new();
     let mut segments = path.split(|it| *it == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
@@ -117,17 +130,8 @@ fn resolve(path: &[u8], merge: bool) -> String {
                     kept.push(b"");
                 }
             }
-            b"" if merge && !last => {}
             _ => kept.push(segment),
         }
-    }
-    if merge && kept.len() > 1 {
-        let end = kept.len() - 1;
-        let mut position = 0;
-        kept.retain(|it| {
-            position += 1;
-            !it.is_empty() || position - 1 == end
-        });
     }
     let mut out = Vec::with_capacity(path.len());
     for segment in &kept {
@@ -165,6 +169,7 @@ mod tests {
         check("/a/.%2e/admin", ["/a/.%2e/admin", "/admin", "/admin", "/admin"]);
         check("/.//admin", ["/.//admin", "//admin", "/admin", "/admin"]);
         check("/x//../admin", ["/x//../admin", "/x/admin", "/x/admin", "/x/admin"]);
+        check("/a//../../b", ["/a//../../b", "/b", "/b", "/b"]);
         check("/%5cadmin", ["/%5cadmin", "/%5cadmin", "/%5cadmin", "/admin"]);
         check("/x\\..\\admin", ["/x\\..\\admin", "/admin", "/admin", "/admin"]);
         check("/admin%2f..%2fx", ["/admin%2f..%2fx", "/admin%2f..%2fx", "/admin%2f..%2fx", "/x"]);

@@ -62,9 +62,7 @@ impl PathPattern {
             Self::Prefix(it) => path.starts_with(it.as_ref()),
             Self::ExactFolded(it) => path.eq_ignore_ascii_case(it),
             Self::PrefixFolded(it) => path.get(..it.len()).is_some_and(|head| head.eq_ignore_ascii_case(it)),
-            Self::Regex(it) => {
-                regex::Regex::new(&whole(it)).is_ok_and(|expression| expression.is_match(path))
-            }
+            Self::Regex(it) => regex::Regex::new(&whole(it)).is_ok_and(|expression| expression.is_match(path)),
         }
     }
 }

@@ -43,7 +43,10 @@ impl Metrics {
         let timestamp = Gauge::new("sluice_config_last_reload_timestamp_seconds", "When the last reload took effect.")?;
         Ok(Self {
             config_generation: gauge("sluice_config_generation", "Number of the running configuration.")?,
-            config_last_reload_success: gauge("sluice_config_last_reload_success", "Whether the last reload took effect.")?,
+            config_last_reload_success: gauge(
+                "sluice_config_last_reload_success",
+                "Whether the last reload took effect.",
+            )?,
             config_last_reload_timestamp: add(&registry, timestamp)?,
             config_reloads: add(&registry, IntCounterVec::new(reloads, &["result"])?)?,
             config_warnings: gauge("sluice_config_warnings", "Warnings of the running configuration.")?,

@@ -94,7 +94,8 @@ fn smooth(endpoints: &[Arc<Endpoint>]) -> Vec<u32> {
         for (credit, endpoint) in credit.iter_mut().zip(endpoints) {
             *credit += i128::from(endpoint.weight);
         }
-        let Some((chosen, best)) = credit.iter_mut().enumerate().max_by_key(|(index, it)| (**it, std::cmp::Reverse(*index)))
+        let Some((chosen, best)) =
+            credit.iter_mut().enumerate().max_by_key(|(index, it)| (**it, std::cmp::Reverse(*index)))
         else {
             break;
         };
@@ -120,7 +121,8 @@ mod tests {
     fn shares(set: &EndpointSet, policy: Policy, rounds: u64) -> Vec<usize> {
         let mut counts = vec![0; set.endpoints().len()];
         for round in 0..rounds {
-            let chosen = set.pick(policy, (round.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 7, round.wrapping_mul(31))).unwrap();
+            let chosen =
+                set.pick(policy, (round.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 7, round.wrapping_mul(31))).unwrap();
             counts[set.endpoints().iter().position(|it| Arc::ptr_eq(it, chosen)).unwrap()] += 1;
         }
         counts

@@ -145,7 +145,9 @@ impl Cluster {
         let old = self.endpoints.load();
         let known: HashMap<&Address, &Arc<Endpoint>> = old.endpoints().iter().map(|it| (&it.address, it)).collect();
         let unchanged = old.endpoints().len() == addresses.len()
-            && addresses.iter().all(|(address, weight)| known.get(address).is_some_and(|it| it.weight == (*weight).max(1)));
+            && addresses
+                .iter()
+                .all(|(address, weight)| known.get(address).is_some_and(|it| it.weight == (*weight).max(1)));
         if unchanged {
             return;
         }

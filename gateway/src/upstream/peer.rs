@@ -27,7 +27,8 @@ pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, authority: &str) -> 
     let mut peer = match &endpoint.address {
         Address::Inet(address) => HttpPeer::new(*address, tls, sni),
         Address::Unix(path) => {
-            let path = path.to_str().ok_or_else(|| Error::explain(ErrorType::SocketError, "socket path is no UTF-8"))?;
+            let path =
+                path.to_str().ok_or_else(|| Error::explain(ErrorType::SocketError, "socket path is no UTF-8"))?;
             HttpPeer::new_uds(path, tls, sni)?
         }
     };

@@ -26,11 +26,15 @@ fn destinations(service: &VirtualService) -> Vec<(String, &Destination)> {
     let mut out = Vec::new();
     for (rule, it) in service.http.iter().enumerate() {
         for (index, route) in it.route.iter().enumerate() {
-            out.extend(route.destination.iter().map(|it| (format!("spec.http[{rule}].route[{index}].destination"), it)));
+            out.extend(
+                route.destination.iter().map(|it| (format!("spec.http[{rule}].route[{index}].destination"), it)),
+            );
         }
         out.extend(it.mirror.iter().map(|it| (format!("spec.http[{rule}].mirror"), it)));
         for (index, mirror) in it.mirrors.iter().enumerate() {
-            out.extend(mirror.destination.iter().map(|it| (format!("spec.http[{rule}].mirrors[{index}].destination"), it)));
+            out.extend(
+                mirror.destination.iter().map(|it| (format!("spec.http[{rule}].mirrors[{index}].destination"), it)),
+            );
         }
     }
     let tls = service.tls.iter().map(|it| &it.route).enumerate().map(|(index, it)| (format!("spec.tls[{index}]"), it));
@@ -137,7 +141,12 @@ fn protocols(scene: &Scene<'_>, problems: &mut Problems) {
                     Some((other, first)) => {
                         let message =
                             format!("`{name}` port {} is {protocol} here and {other} in {first}", port.number);
-                        problems.push(entry.problem(code::CONFLICTING_PROTOCOL, Severity::Warning, "spec.ports", message));
+                        problems.push(entry.problem(
+                            code::CONFLICTING_PROTOCOL,
+                            Severity::Warning,
+                            "spec.ports",
+                            message,
+                        ));
                     }
                 }
             }

@@ -73,7 +73,10 @@ fn served_hosts(service: &Resource<VirtualService>, gateway: &Resource<Gateway>,
         let message = format!("host `{name}` is not served by gateway `{}`", gateway.metadata.name);
         let problem = service
             .problem(code::HOST_NOT_IN_GATEWAY, Severity::Warning, format!("spec.hosts[{index}]"), message)
-            .help(format!("the gateway serves {}", if names.is_empty() { "nothing here".to_owned() } else { names.join(", ") }));
+            .help(format!(
+                "the gateway serves {}",
+                if names.is_empty() { "nothing here".to_owned() } else { names.join(", ") }
+            ));
         problems.push(problem);
     }
 }
@@ -82,7 +85,9 @@ fn selector(scene: &Scene<'_>, gateway: &Resource<Gateway>, problems: &mut Probl
     let labels = &scene.settings.node.labels;
     let missing = gateway.spec.selector.iter().find(|(key, value)| labels.get(*key) != Some(value));
     if let Some((key, value)) = missing {
-        let message = format!("the selector `{key}: {value}` does not match this gateway's labels, so the document is not for us");
+        let message = format!(
+            "the selector `{key}: {value}` does not match this gateway's labels, so the document is not for us"
+        );
         let problem = gateway
             .problem(code::REFERENCE_NOT_FOUND, Severity::Warning, "spec.selector", message)
             .help("set node.labels in GatewaySettings, or change the selector");
@@ -102,8 +107,7 @@ fn conflicts(scene: &Scene<'_>, problems: &mut Problems) {
                 .filter_map(|host| {
                     let key = (port.number, server.bind.as_str(), host.to_ascii_lowercase());
                     let earlier = claims.get(&key)?;
-                    let same = earlier.spec.selector == gateway.spec.selector
-                        && !std::ptr::eq(*earlier, gateway);
+                    let same = earlier.spec.selector == gateway.spec.selector && !std::ptr::eq(*earlier, gateway);
                     same.then(|| format!("{}/{}", earlier.metadata.namespace, earlier.metadata.name))
                 })
                 .collect();
@@ -111,7 +115,8 @@ fn conflicts(scene: &Scene<'_>, problems: &mut Problems) {
                 claims.entry((port.number, server.bind.as_str(), host.to_ascii_lowercase())).or_insert(gateway);
             }
             if let Some(other) = others.first() {
-                let message = format!("gateway {other} has the same selector and claims the same host of port {}", port.number);
+                let message =
+                    format!("gateway {other} has the same selector and claims the same host of port {}", port.number);
                 let field = format!("spec.servers[{index}].hosts");
                 problems.push(gateway.problem(code::CONFLICTING_GATEWAYS, Severity::Error, field, message));
             }
@@ -137,7 +142,9 @@ fn certificates(scene: &Scene<'_>, problems: &mut Problems) {
     }
     for (name, gateways) in users.iter().filter(|(_, it)| it.len() > 1) {
         for gateway in gateways {
-            let message = format!("the certificate `{name}` is used by several gateways; clients that reuse a connection may get 404");
+            let message = format!(
+                "the certificate `{name}` is used by several gateways; clients that reuse a connection may get 404"
+            );
             problems.push(gateway.problem(code::DUPLICATE_CERTIFICATE, Severity::Warning, "spec.servers", message));
         }
     }

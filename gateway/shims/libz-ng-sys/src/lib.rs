@@ -5,6 +5,8 @@
 //! assertions below), and a `z_stream` that flate2 fills always carries an allocator, so
 //! the bare function pointers here and the optional ones there mean the same.
 
+#![allow(non_snake_case, reason = "zlib's own names, from a macro")]
+
 use core::ffi::{c_char, c_int, c_void};
 
 pub use libz_rs_sys::{

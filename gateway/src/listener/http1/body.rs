@@ -20,10 +20,17 @@ enum State {
     Done,
     Length(u64),
     /// In the digits of a chunk size, this many so far.
-    Size { digits: usize, size: u64 },
-    Extension { size: u64 },
+    Size {
+        digits: usize,
+        size: u64,
+    },
+    Extension {
+        size: u64,
+    },
     /// After the CR of a size line.
-    SizeEnd { size: u64 },
+    SizeEnd {
+        size: u64,
+    },
     Data(u64),
     DataCr,
     DataLf,
@@ -169,8 +176,22 @@ mod tests {
     #[test]
     fn loose_chunks_are_refused() {
         for body in [
-            "0x5\r\nhello", "+5\r\n", "-0\r\n\r\n", " 5\r\n", "5zz\r\n", "10000000000000005\r\n", "5\r\nhello\n", "5\r\nhello0\r\n",
-            "5\r\r;a\r\n", "5;\nhello", "\r\nhello", "5\nhello", "0\r\nX y\r\n\r\n", "0\r\n X: y\r\n\r\n", "5;\x01\r\n", ";a\r\n",
+            "0x5\r\nhello",
+            "+5\r\n",
+            "-0\r\n\r\n",
+            " 5\r\n",
+            "5zz\r\n",
+            "10000000000000005\r\n",
+            "5\r\nhello\n",
+            "5\r\nhello0\r\n",
+            "5\r\r;a\r\n",
+            "5;\nhello",
+            "\r\nhello",
+            "5\nhello",
+            "0\r\nX y\r\n\r\n",
+            "0\r\n X: y\r\n\r\n",
+            "5;\x01\r\n",
+            ";a\r\n",
         ] {
             check(Framing::Chunked, body, Err(Malformed));
         }

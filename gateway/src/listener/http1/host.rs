@@ -46,7 +46,8 @@ mod tests {
             assert!(is_valid(good.as_bytes()), "{good}");
         }
         for bad in [
-            "", "a,b", "a b", "u@a", "a:80:80", "a:99999", "a:0x50", "a:", "a:+80", "[::1", "::1", "a/x", "a\\b", "[::1]x", "a\0",
+            "", "a,b", "a b", "u@a", "a:80:80", "a:99999", "a:0x50", "a:", "a:+80", "[::1", "::1", "a/x", "a\\b",
+            "[::1]x", "a\0",
         ] {
             assert!(!is_valid(bad.as_bytes()), "{bad}");
         }

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::routing::matcher::Condition;
 use crate::routing::request::Scheme;
-use crate::text::TextPattern;
 use crate::routing::route::{Action, PathPattern, RouteOrigin, ServiceOrigin};
+use crate::text::TextPattern;
 
 fn route(path: PathPattern, method: Option<&str>, number: u32) -> Arc<Route> {
     let service = ServiceOrigin { name: "".into(), file: "".into(), document: 0, item: None };

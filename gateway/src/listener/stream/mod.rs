@@ -5,7 +5,10 @@
 //! Writes are collected up to [`BUFFER_BYTES`] and sent on flush, so that head and body of a
 //! small response leave in one segment. Buffers are given back while a connection idles.
 
-use std::fmt;
+mod deadline;
+mod digest;
+mod write;
+
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -13,22 +16,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use pingora::http::ResponseHeader;
 use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-    UniqueIDType,
-};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use pingora::protocols::{SocketDigest, UniqueIDType};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-use super::connection::{Connection, Fault};
-use super::http1::body::BodyReader;
-use super::http1::head;
-use super::limits::{BODY_IDLE, BUFFER_BYTES, MAX_HEAD_BYTES, WRITE_STALL};
+use crate::listener::connection::{Connection, Fault};
+use crate::listener::http1::body::BodyReader;
+use crate::listener::http1::head;
+use crate::listener::limits::{BODY_IDLE, BUFFER_BYTES, MAX_HEAD_BYTES};
 use crate::local_reply::Reason;
+use deadline::Deadline;
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -58,31 +57,6 @@ pub enum Arrival {
     Gone,
     /// A head that is refused.
     Refused(Reason),
-}
-
-/// A deadline that costs nothing while it is moved: the timer fires at the earliest time ever
-/// asked for, and is set anew only then.
-#[derive(Debug)]
-struct Deadline {
-    at: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Deadline {
-    fn after(&mut self, span: Duration) {
-        self.at = Instant::now() + span;
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.at)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= self.at {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(self.at);
-        }
-        Poll::Pending
-    }
 }
 
 /// A client's byte stream behind the guard.
@@ -116,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             mode: Mode::Waiting,
             unread: BytesMut::new(),
             unsent: BytesMut::new(),
-            deadline: Deadline { at: Instant::now(), timer: None },
+            deadline: Deadline::new(),
             reading: false,
             writing: false,
             ended: false,
@@ -172,7 +146,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             let fresh = self.unread.get(seen.saturating_sub(1)..).unwrap_or_default();
             // The last byte may be the first half of a line end.
             let settled = fresh.strip_suffix(b"\r").unwrap_or(fresh);
-            if head::is_hopeless(settled.get(usize::from(seen > 0 && settled.first() == Some(&b'\n'))..).unwrap_or_default()) {
+            if head::is_hopeless(
+                settled.get(usize::from(seen > 0 && settled.first() == Some(&b'\n'))..).unwrap_or_default(),
+            ) {
                 return Some(Arrival::Refused(Reason::MalformedHead));
             }
             return (self.unread.len() >= MAX_HEAD_BYTES).then_some(Arrival::Refused(Reason::HeadTooLarge));
@@ -206,30 +182,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
-    }
-
-    /// Answers on the bare connection and ends it.
-    pub async fn answer_and_close(&mut self, bytes: &[u8]) {
-        /// Time for a client to take a short answer, and to see it before the reset.
-        const LINGER: Duration = Duration::from_secs(2);
-        let io = &mut self.io;
-        let answer = async {
-            io.write_all(bytes).await?;
-            io.shutdown().await?;
-            // Closing with unread bytes would reset the connection and destroy the answer.
-            let mut sink = [0; 1024];
-            loop {
-                let mut buffer = ReadBuf::new(&mut sink);
-                poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, &mut buffer)).await?;
-                if buffer.filled().is_empty() {
-                    return io::Result::Ok(());
-                }
-            }
-        };
-        // The client may be gone already; either way the connection ends.
-        drop(tokio::time::timeout(LINGER, answer).await);
-        self.connection.count_sent(bytes.len());
-        self.ended = true;
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -311,30 +263,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         self.unread.advance(step);
         Ok(step > 0)
     }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.unsent.is_empty() {
-            match Pin::new(&mut self.io).poll_write(cx, &self.unsent) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(sent)) => {
-                    self.writing = false;
-                    self.connection.count_sent(sent);
-                    self.unsent.advance(sent);
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    if !self.writing {
-                        self.writing = true;
-                        self.deadline.after(WRITE_STALL);
-                    }
-                    ready!(self.deadline.poll(cx));
-                    self.connection.set_fault(Fault::Stalled);
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedStream<S> {
@@ -344,82 +272,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedStream<S> {
             Mode::Waiting => Poll::Ready(Ok(())),
             Mode::Message { .. } => this.poll_message(cx, out),
             Mode::Open => this.poll_open(cx, out),
-        }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.unsent.len() + bytes.len() > BUFFER_BYTES && !self.unsent.is_empty() {
-            ready!(self.poll_send(cx))?;
-        }
-        let step = bytes.len().min(BUFFER_BYTES);
-        self.unsent.extend_from_slice(bytes.get(..step).unwrap_or_default());
-        Poll::Ready(Ok(step))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-impl<S> fmt::Debug for GuardedStream<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardedStream").field("peer", &self.connection.peer).field("mode", &self.mode).finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shutdown for GuardedStream<S> {
-    async fn shutdown(&mut self) {
-        if !self.ended {
-            // A client that is gone cannot be told goodbye.
-            drop(tokio::io::AsyncWriteExt::shutdown(self).await);
-        }
-    }
-}
-
-impl<S> UniqueID for GuardedStream<S> {
-    fn id(&self) -> UniqueIDType {
-        self.id
-    }
-}
-
-impl<S> Ssl for GuardedStream<S> {}
-
-impl<S> GetTimingDigest for GuardedStream<S> {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl<S> GetProxyDigest for GuardedStream<S> {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(Arc::clone(&self.digest))
-    }
-}
-
-impl<S> GetSocketDigest for GuardedStream<S> {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.socket.clone()
-    }
-}
-
-#[async_trait]
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Peek for GuardedStream<S> {
-    async fn try_peek(&mut self, out: &mut [u8]) -> io::Result<bool> {
-        match self.unread.get(..out.len()) {
-            Some(bytes) => {
-                out.copy_from_slice(bytes);
-                Ok(true)
-            }
-            None => Ok(false),
         }
     }
 }

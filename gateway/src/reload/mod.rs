@@ -4,6 +4,8 @@
 //! ports are bound before anything is published, so a port that is taken is a failed
 //! reload. Reading and compiling run beside the workers.
 
+pub mod watch;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -132,7 +134,11 @@ impl Reloader {
             Ok(Err(problems)) => Err(problems),
             Err(error) => {
                 let mut problems = Problems::default();
-                problems.push(Problem::new(code::UNREADABLE, Severity::Error, format!("the reload ended early: {error}")));
+                problems.push(Problem::new(
+                    code::UNREADABLE,
+                    Severity::Error,
+                    format!("the reload ended early: {error}"),
+                ));
                 Err(problems)
             }
         };
@@ -192,7 +198,11 @@ impl Reloader {
             log::info!("configuration {} runs: {}", report.generation, report.problems.summary());
         } else {
             let kept = report.generation;
-            log::error!("the configuration is refused, {kept} still runs: {}\n{}", report.problems.summary(), report.problems.render_text());
+            log::error!(
+                "the configuration is refused, {kept} still runs: {}\n{}",
+                report.problems.summary(),
+                report.problems.render_text()
+            );
         }
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }

@@ -1,0 +1,66 @@
+//! Every folder of `examples/` is valid and serves what its README promises.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Folder, Gateway, Upstream, sluice};
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+#[test]
+fn every_example_is_valid() {
+    let folders: Vec<_> =
+        fs::read_dir(examples()).unwrap().map(|it| it.unwrap().path()).filter(|it| it.is_dir()).collect();
+    assert!(folders.len() >= 2);
+    for folder in folders {
+        let output = sluice().args(["check", "--config"]).arg(&folder).output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}:\n{report}", folder.display());
+    }
+}
+
+/// The configuration of an example with its upstreams and ports replaced by the test's.
+fn localized(example: &str, replacements: &[(&str, String)]) -> Folder {
+    let folder = Folder::new();
+    for file in fs::read_dir(examples().join(example)).unwrap() {
+        let path = file.unwrap().path();
+        let mut text = fs::read_to_string(&path).unwrap();
+        for (from, to) in replacements {
+            text = text.replace(from, to);
+        }
+        folder.write(path.file_name().unwrap().to_str().unwrap(), &text);
+    }
+    folder
+}
+
+#[test]
+fn the_quickstart_serves_shop_and_cart() {
+    let (shop, cart) = (Upstream::echo("shop"), Upstream::echo("cart"));
+    let folder = localized(
+        "quickstart",
+        &[
+            ("bindAddress: 0.0.0.0", "bindAddress: 127.0.0.1".to_owned()),
+            ("\"80\": 8080", "\"80\": 0".to_owned()),
+            ("127.0.0.1:15000", "127.0.0.1:0".to_owned()),
+            ("0.0.0.0:15021", "127.0.0.1:0".to_owned()),
+            (
+                "address: shop, ports: {http: 8080}",
+                format!("address: 127.0.0.1, ports: {{http: {}}}", shop.address().port()),
+            ),
+            (
+                "address: cart, ports: {http: 8080}",
+                format!("address: 127.0.0.1, ports: {{http: {}}}", cart.address().port()),
+            ),
+        ],
+    );
+    let gateway = Gateway::start_in(folder, &[]);
+    let served = gateway.get("shop.example.com", "/items");
+    assert_eq!((served.status, served.upstream().as_str()), (200, "shop"));
+    assert_eq!(served.header("x-served-by"), Some("sluice"));
+    let rewritten = gateway.get("shop.example.com", "/cart/7");
+    assert_eq!((rewritten.upstream().as_str(), rewritten.request_line().as_str()), ("cart", "GET /7 HTTP/1.1"));
+    assert_eq!(gateway.get("shop.example.com", "/old").status, 301);
+    assert_eq!(gateway.get("other.example.org", "/").status, 404);
+}
