@@ -1,5 +1,7 @@
 //! One end-to-end binary over the real `sluice` process, real sockets and real upstreams.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on shall fail")]
+
 /// Starts the gateway, upstreams and clients.
 mod harness;
 
@@ -19,5 +21,7 @@ mod cli;
 mod problems;
 /// Every file in `examples/` is valid and serves.
 mod examples;
+/// The commands of README.md.
+mod readme;
 /// House rules: imports, sizes, generated pages.
 mod tidy;

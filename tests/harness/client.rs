@@ -6,49 +6,49 @@ use std::net::{SocketAddr, TcpStream};
 use super::PATIENCE;
 
 /// One connection.
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     unread: Vec<u8>,
 }
 
 /// One response.
 #[derive(Debug, Clone)]
-pub struct Response {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Response {
     /// First value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|it| it.0.eq_ignore_ascii_case(name)).map(|it| it.1.as_str())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// A line of the echo that begins so, without the beginning.
-    pub fn echoed(&self, name: &str) -> Option<String> {
+    pub(crate) fn echoed(&self, name: &str) -> Option<String> {
         let prefix = format!("{}: ", name.to_ascii_lowercase());
         self.text().lines().find_map(|it| it.strip_prefix(&prefix).map(str::to_owned))
     }
 
     /// The request line that the upstream got.
-    pub fn request_line(&self) -> String {
+    pub(crate) fn request_line(&self) -> String {
         self.text().lines().nth(1).unwrap_or_default().to_owned()
     }
 
     /// The upstream that answered.
-    pub fn upstream(&self) -> String {
+    pub(crate) fn upstream(&self) -> String {
         self.text().lines().next().unwrap_or_default().to_owned()
     }
 }
 
 impl Client {
     #[track_caller]
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -57,24 +57,24 @@ impl Client {
 
     /// Asks for a path of a host.
     #[track_caller]
-    pub fn get(&mut self, host: &str, path: &str) -> Response {
+    pub(crate) fn get(&mut self, host: &str, path: &str) -> Response {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
     }
 
     /// Sends these bytes and reads the response.
     #[track_caller]
-    pub fn send(&mut self, request: &str) -> Response {
+    pub(crate) fn send(&mut self, request: &str) -> Response {
         self.write(request.as_bytes());
         self.response().expect("a response")
     }
 
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         // A gateway that refuses may close before it has read everything.
         self.stream.write_all(bytes).ok();
     }
 
     /// The next response, or why there is none.
-    pub fn response(&mut self) -> io::Result<Response> {
+    pub(crate) fn response(&mut self) -> io::Result<Response> {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|it| it == b"\r\n\r\n") {
                 break at + 4;
@@ -136,7 +136,7 @@ impl Client {
     }
 
     /// The next line, after an upgrade.
-    pub fn line(&mut self) -> io::Result<String> {
+    pub(crate) fn line(&mut self) -> io::Result<String> {
         loop {
             if let Some(at) = self.unread.iter().position(|it| *it == b'\n') {
                 return Ok(String::from_utf8_lossy(&self.take(at + 1)?).into_owned());
@@ -146,7 +146,7 @@ impl Client {
     }
 
     /// Whether the other side has closed, waiting for it.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         self.unread.is_empty() && self.fill().is_err_and(|it| it.kind() != io::ErrorKind::WouldBlock)
     }
 }

@@ -1,7 +1,7 @@
 //! The real gateway on free ports: ready before `start` returns, gone when dropped.
 
-pub mod client;
-pub mod upstream;
+pub(crate) mod client;
+pub(crate) mod upstream;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,22 +12,22 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub use client::{Client, Response};
-pub use upstream::Upstream;
+pub(crate) use client::{Client, Response};
+pub(crate) use upstream::Upstream;
 
 /// Longest wait for anything that should happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program under test.
-pub fn sluice() -> Command {
+pub(crate) fn sluice() -> Command {
     Command::new(env!("CARGO_BIN_EXE_sluice"))
 }
 
 /// A folder of its own, removed when dropped.
-pub struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("sluice-test-{}-{number}", std::process::id()));
@@ -35,11 +35,11 @@ impl Folder {
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, text).unwrap();
         path
@@ -54,7 +54,7 @@ impl Drop for Folder {
 
 /// Waits until `ready` gives something; panics with `what` when it never does.
 #[track_caller]
-pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let Some(it) = ready() {
@@ -66,7 +66,7 @@ pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Settings that bind everything on loopback; the ports of Gateways become free ones.
-pub fn settings(more: &str) -> String {
+pub(crate) fn settings(more: &str) -> String {
     let ports: String = (1..=9).map(|it| format!("\"808{it}\": 0, ")).collect();
     format!(
         "apiVersion: sluice.dev/v1alpha1\nkind: GatewaySettings\nmetadata: {{name: default}}\nspec:\n  bindAddress: 127.0.0.1\n  portMap: {{\"80\": 0, {ports}}}\n  admin: {{address: \"127.0.0.1:0\"}}\n  health: {{address: \"127.0.0.1:0\"}}\n  workers: 2\n{more}\n"
@@ -74,7 +74,7 @@ pub fn settings(more: &str) -> String {
 }
 
 /// A Gateway for any host on these ports.
-pub fn gateway(ports: &[u16]) -> String {
+pub(crate) fn gateway(ports: &[u16]) -> String {
     let servers: String = ports
         .iter()
         .map(|it| format!("  - port: {{number: {it}, name: http-{it}, protocol: HTTP}}\n    hosts: [\"*\"]\n"))
@@ -85,7 +85,7 @@ pub fn gateway(ports: &[u16]) -> String {
 }
 
 /// A service `name` whose endpoints are these addresses.
-pub fn service(name: &str, protocol: &str, endpoints: &[SocketAddr]) -> String {
+pub(crate) fn service(name: &str, protocol: &str, endpoints: &[SocketAddr]) -> String {
     let endpoints: String =
         endpoints.iter().map(|it| format!("  - {{address: {}, ports: {{web: {}}}}}\n", it.ip(), it.port())).collect();
     format!(
@@ -94,7 +94,7 @@ pub fn service(name: &str, protocol: &str, endpoints: &[SocketAddr]) -> String {
 }
 
 /// A VirtualService of the Gateway `edge` with these rules, indented by two.
-pub fn routes(host: &str, rules: &str) -> String {
+pub(crate) fn routes(host: &str, rules: &str) -> String {
     format!(
         "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {}}}\nspec:\n  hosts: [\"{host}\"]\n  gateways: [edge]\n  http:\n{rules}",
         host.replace('*', "any")
@@ -102,7 +102,7 @@ pub fn routes(host: &str, rules: &str) -> String {
 }
 
 /// A running gateway.
-pub struct Gateway {
+pub(crate) struct Gateway {
     child: Child,
     folder: Folder,
     ready: Value,
@@ -111,7 +111,7 @@ pub struct Gateway {
 impl Gateway {
     /// Starts it with this configuration.
     #[track_caller]
-    pub fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         let folder = Folder::new();
         folder.write("config.yaml", config);
         Self::start_in(folder, &[])
@@ -119,7 +119,7 @@ impl Gateway {
 
     /// Starts it with the files of a folder.
     #[track_caller]
-    pub fn start_in(folder: Folder, arguments: &[&str]) -> Self {
+    pub(crate) fn start_in(folder: Folder, arguments: &[&str]) -> Self {
         let log = fs::File::create(folder.path().join("out.log")).unwrap();
         let messages = fs::File::create(folder.path().join("err.log")).unwrap();
         let ready_file = folder.path().join("ready.json.out");
@@ -146,32 +146,32 @@ impl Gateway {
 
     /// Address of the listener that is declared with this port.
     #[track_caller]
-    pub fn address(&self, port: u16) -> SocketAddr {
+    pub(crate) fn address(&self, port: u16) -> SocketAddr {
         let listeners = self.ready["listeners"].as_array().unwrap();
         let listener = listeners.iter().find(|it| it["port"] == port).unwrap_or_else(|| panic!("no port {port}"));
         listener["bind"].as_str().unwrap().parse().unwrap()
     }
 
     /// Address of the operator's port.
-    pub fn admin(&self) -> SocketAddr {
+    pub(crate) fn admin(&self) -> SocketAddr {
         self.ready["admin"].as_str().unwrap().parse().unwrap()
     }
 
     /// Asks the listener of port 80 by this host.
     #[track_caller]
-    pub fn get(&self, host: &str, path: &str) -> Response {
+    pub(crate) fn get(&self, host: &str, path: &str) -> Response {
         Client::connect(self.address(80)).get(host, path)
     }
 
     /// Asks the operator's port.
     #[track_caller]
-    pub fn ask_admin(&self, method: &str, path: &str) -> Response {
+    pub(crate) fn ask_admin(&self, method: &str, path: &str) -> Response {
         Client::connect(self.admin())
             .send(&format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\n\r\n"))
     }
 
     /// Replaces the configuration.
-    pub fn write(&self, config: &str) {
+    pub(crate) fn write(&self, config: &str) {
         // Moved into place, so that no reload sees half of it.
         let new = self.folder.write("config.new", config);
         fs::rename(new, self.folder.path().join("config.yaml")).unwrap();
@@ -179,49 +179,45 @@ impl Gateway {
 
     /// Reloads through the operator's port and says what it reported.
     #[track_caller]
-    pub fn reload(&self, config: &str) -> Value {
+    pub(crate) fn reload(&self, config: &str) -> Value {
         self.write(config);
         serde_json::from_str(&self.ask_admin("POST", "/reload").text()).unwrap()
     }
 
     /// The configuration that runs.
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         let dump: Value = serde_json::from_str(&self.ask_admin("GET", "/config_dump").text()).unwrap();
         dump["generation"].as_u64().unwrap()
     }
 
     /// What it wrote to its standard output: the access log.
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         fs::read_to_string(self.folder.path().join("out.log")).unwrap()
     }
 
     /// What it wrote to its standard error.
-    pub fn messages(&self) -> String {
+    pub(crate) fn messages(&self) -> String {
         fs::read_to_string(self.folder.path().join("err.log")).unwrap()
     }
 
     /// Folder of its configuration.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends a signal.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits for its end.
     #[track_caller]
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         wait_for("the gateway ends", || self.child.try_wait().unwrap())
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 /// A server in threads of this process; it stops accepting when dropped.
-pub struct Upstream {
+pub(crate) struct Upstream {
     address: SocketAddr,
     stopped: Arc<AtomicBool>,
     connections: Arc<AtomicUsize>,
@@ -16,7 +16,7 @@ pub struct Upstream {
 
 impl Upstream {
     /// Answers 200 with its name, the request line, the headers and the body.
-    pub fn echo(name: &'static str) -> Self {
+    pub(crate) fn echo(name: &'static str) -> Self {
         Self::start(move |stream, requests| {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             let mut stream = stream;
@@ -32,7 +32,7 @@ impl Upstream {
     }
 
     /// Reads one head and answers with these bytes, then closes.
-    pub fn saying(answer: &'static str) -> Self {
+    pub(crate) fn saying(answer: &'static str) -> Self {
         Self::start(move |stream, requests| {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             let mut stream = stream;
@@ -65,17 +65,17 @@ impl Upstream {
         Self { address, stopped, connections, requests }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Connections so far.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// Requests so far.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }

@@ -138,7 +138,7 @@ pub struct DnsSettings {
 }
 
 /// Bounds on what clients may do.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limits {
     /// Most client connections at once; 0 is half of the file descriptors.
@@ -149,10 +149,4 @@ pub struct Limits {
     pub head_timeout: Option<Duration>,
     /// Closes a connection that carries no request for this long; default 60s.
     pub idle_timeout: Option<Duration>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_connections: 0, max_connections_per_client: 0, head_timeout: None, idle_timeout: None }
-    }
 }

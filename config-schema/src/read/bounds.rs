@@ -78,21 +78,28 @@ pub(crate) fn check(text: &str) -> Result<(), Excess> {
         if open.len() + node.height > MAX_DEPTH + 1 {
             return Err(too_deep(position));
         }
-        match open.last_mut() {
-            Some(parent) => {
-                parent.nodes = parent.nodes.saturating_add(node.nodes);
-                parent.height = parent.height.max(node.height + 1);
-                if parent.nodes > MAX_NODES {
-                    return Err(too_many(position));
-                }
-            }
-            None => total = total.saturating_add(node.nodes),
-        }
-        if total > MAX_NODES {
-            return Err(too_many(position));
-        }
+        count(node, open.last_mut(), &mut total).map_err(|TooMany| too_many(position))?;
     }
     Ok(())
+}
+
+/// More nodes than admitted.
+struct TooMany;
+
+/// Adds a finished node to its parent, or to the whole.
+fn count(node: Anchored, parent: Option<&mut Open>, total: &mut u64) -> Result<(), TooMany> {
+    let nodes = match parent {
+        Some(parent) => {
+            parent.nodes = parent.nodes.saturating_add(node.nodes);
+            parent.height = parent.height.max(node.height + 1);
+            parent.nodes
+        }
+        None => {
+            *total = total.saturating_add(node.nodes);
+            *total
+        }
+    };
+    if nodes > MAX_NODES { Err(TooMany) } else { Ok(()) }
 }
 
 fn too_deep(position: Position) -> Excess {

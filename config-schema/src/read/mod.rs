@@ -107,7 +107,7 @@ impl Reader {
         if path.is_dir() {
             let mut files = Vec::new();
             if let Err(problem) = collect(path, 0, &mut files) {
-                self.problems.push(problem);
+                self.problems.push(*problem);
             }
             for file in files {
                 self.file(&file);
@@ -120,7 +120,7 @@ impl Reader {
     fn file(&mut self, path: &Path) {
         match load(path) {
             Ok(text) => self.text(&path.display().to_string(), text),
-            Err(problem) => self.problems.push(problem),
+            Err(problem) => self.problems.push(*problem),
         }
     }
 
@@ -178,13 +178,19 @@ fn syntax(error: &serde_yaml::Error, origin: Origin, source: &Source) -> Problem
 }
 
 /// All files of a folder with an ending that we read, sorted, hidden ones left out.
-fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
+fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Box<Problem>> {
     let unreadable = |error: std::io::Error| {
-        Problem::new(code::UNREADABLE, Severity::Error, format!("cannot read folder {}: {error}", folder.display()))
+        Box::new(Problem::new(
+            code::UNREADABLE,
+            Severity::Error,
+            format!("cannot read folder {}: {error}", folder.display()),
+        ))
     };
     if depth > MAX_FOLDER_DEPTH {
         let message = format!("{} is nested over {MAX_FOLDER_DEPTH} folders deep", folder.display());
-        return Err(Problem::new(code::TOO_LARGE, Severity::Error, message).help("is there a symlink cycle?"));
+        return Err(Box::new(
+            Problem::new(code::TOO_LARGE, Severity::Error, message).help("is there a symlink cycle?"),
+        ));
     }
     let mut entries: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -201,7 +207,7 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), 
         } else if entry.extension().is_some_and(|it| it == "yaml" || it == "yml" || it == "json") {
             if files.len() >= MAX_FILES {
                 let message = format!("{} holds more than {MAX_FILES} files", folder.display());
-                return Err(Problem::new(code::TOO_LARGE, Severity::Error, message));
+                return Err(Box::new(Problem::new(code::TOO_LARGE, Severity::Error, message)));
             }
             files.push(entry);
         }
@@ -210,16 +216,16 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), 
 }
 
 /// The text of a file, refused when too large or not UTF-8.
-fn load(path: &Path) -> Result<String, Problem> {
+fn load(path: &Path) -> Result<String, Box<Problem>> {
     let unreadable = |what: String| {
-        Problem::new(code::UNREADABLE, Severity::Error, format!("cannot read {}: {what}", path.display()))
+        Box::new(Problem::new(code::UNREADABLE, Severity::Error, format!("cannot read {}: {what}", path.display())))
     };
     let file = fs::File::open(path).map_err(|it| unreadable(it.to_string()))?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|it| unreadable(it.to_string()))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         let message = format!("{} is larger than {} MiB", path.display(), MAX_FILE_BYTES >> 20);
-        return Err(Problem::new(code::TOO_LARGE, Severity::Error, message).help("split the file"));
+        return Err(Box::new(Problem::new(code::TOO_LARGE, Severity::Error, message).help("split the file")));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|it| **it == b'\n').count();

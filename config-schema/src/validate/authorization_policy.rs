@@ -117,6 +117,10 @@ fn source(check: Checked<'_, '_>, at: &str, source: &Source, action: Action) {
             check.expect(format_args!("{at}.{name}[{index}]"), it.parse::<Cidr>().map(|_| ()));
         }
     }
+    accounts(check, at, source);
+}
+
+fn accounts(check: Checked<'_, '_>, at: &str, source: &Source) {
     for (name, accounts) in
         [("serviceAccounts", &source.service_accounts), ("notServiceAccounts", &source.not_service_accounts)]
     {

@@ -7,7 +7,7 @@ use super::load_balancer;
 use crate::document::Resource;
 use crate::istio::destination_rule::{
     ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, H2UpgradePolicy, HttpSettings, OutlierDetection,
-    TcpSettings, TrafficPolicy, Tunnel,
+    PortTrafficPolicy, TcpSettings, TrafficPolicy, Tunnel,
 };
 use crate::problem::{Problems, Severity, code};
 use crate::value::host;
@@ -75,8 +75,21 @@ fn traffic_policy(check: Checked<'_, '_>, at: &str, policy: &TrafficPolicy, top_
     if let Some(it) = tls {
         self::tls(check, &format!("{at}.tls"), it, None);
     }
+    ports(check, at, port_level_settings, top_level);
+    if let Some(it) = tunnel {
+        self::tunnel(check, &format!("{at}.tunnel"), it);
+        if proxy_protocol.is_some() {
+            check.error(at, "tunnel and proxyProtocol exclude each other");
+        }
+    }
+    if let Some(budget) = retry_budget {
+        check.percent(format_args!("{at}.retryBudget.percent"), budget.percent.unwrap_or_default());
+    }
+}
+
+fn ports(check: Checked<'_, '_>, at: &str, settings: &[PortTrafficPolicy], top_level: bool) {
     let mut ports = HashSet::new();
-    for (index, settings) in port_level_settings.iter().enumerate() {
+    for (index, settings) in settings.iter().enumerate() {
         let at = format!("{at}.portLevelSettings[{index}]");
         let Some(port) = &settings.port else {
             check.error(format_args!("{at}.port"), "port level settings need a port");
@@ -98,15 +111,6 @@ fn traffic_policy(check: Checked<'_, '_>, at: &str, policy: &TrafficPolicy, top_
         if let Some(it) = &settings.tls {
             self::tls(check, &format!("{at}.tls"), it, top_level.then_some(port.number));
         }
-    }
-    if let Some(it) = tunnel {
-        self::tunnel(check, &format!("{at}.tunnel"), it);
-        if proxy_protocol.is_some() {
-            check.error(at, "tunnel and proxyProtocol exclude each other");
-        }
-    }
-    if let Some(budget) = retry_budget {
-        check.percent(format_args!("{at}.retryBudget.percent"), budget.percent.unwrap_or_default());
     }
 }
 

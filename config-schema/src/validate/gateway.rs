@@ -187,6 +187,10 @@ fn tls(check: &mut Check<'_, Gateway>, at: &str, tls: &ServerTls) {
     if !tls.ca_crl.is_empty() && !tls.credential_name.is_empty() {
         check.warn(format_args!("{at}.caCrl"), "the CRL of the credential is used instead of this file");
     }
+    hashes(check, at, tls);
+}
+
+fn hashes(check: &mut Check<'_, Gateway>, at: &str, tls: &ServerTls) {
     for (index, hash) in tls.verify_certificate_hash.iter().enumerate() {
         let digits = hash.bytes().filter(|it| *it != b':').count();
         if digits != 64 || !hash.bytes().all(|it| it.is_ascii_hexdigit() || it == b':') {

@@ -91,7 +91,7 @@ fn consistent_hash(check: Checked<'_, '_>, at: &str, hash: &ConsistentHash) {
 }
 
 fn is_prime(number: u64) -> bool {
-    number > 1 && (2..).take_while(|it| it * it <= number).all(|it| number % it != 0)
+    number > 1 && (2..).take_while(|it| it * it <= number).all(|it| !number.is_multiple_of(it))
 }
 
 fn locality(check: Checked<'_, '_>, at: &str, locality: &LocalityLb) {

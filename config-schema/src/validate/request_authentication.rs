@@ -27,12 +27,12 @@ fn rule(check: Checked<'_, '_>, at: &str, rule: &JwtRule) {
         audiences,
         jwks_uri,
         jwks,
-        from_headers,
+        from_headers: _,
         from_params,
-        output_payload_to_header,
+        output_payload_to_header: _,
         from_cookies,
         forward_original_token: _,
-        output_claim_to_headers,
+        output_claim_to_headers: _,
         timeout,
         space_delimited_claims,
         presence: _,
@@ -65,19 +65,23 @@ fn rule(check: Checked<'_, '_>, at: &str, rule: &JwtRule) {
             }
         }
     }
-    for (index, it) in from_headers.iter().enumerate() {
+    headers(check, at, rule);
+    check.at_least_1ms(format_args!("{at}.timeout"), *timeout);
+}
+
+/// Headers that tokens come by and claims go by.
+fn headers(check: Checked<'_, '_>, at: &str, rule: &JwtRule) {
+    let output = &rule.output_payload_to_header;
+    for (index, it) in rule.from_headers.iter().enumerate() {
         if !is_header_name(&it.name) {
             check.error(format_args!("{at}.fromHeaders[{index}].name"), format!("`{}` is no header name", it.name));
         }
     }
-    if !output_payload_to_header.is_empty() && !is_header_name(output_payload_to_header) {
-        check.error(
-            format_args!("{at}.outputPayloadToHeader"),
-            format!("`{output_payload_to_header}` is no header name"),
-        );
+    if !output.is_empty() && !is_header_name(output) {
+        check.error(format_args!("{at}.outputPayloadToHeader"), format!("`{output}` is no header name"));
     }
     let mut headers = HashSet::new();
-    for (index, it) in output_claim_to_headers.iter().enumerate() {
+    for (index, it) in rule.output_claim_to_headers.iter().enumerate() {
         let at = format!("{at}.outputClaimToHeaders[{index}]");
         let plain = it.header.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_'));
         if it.header.is_empty() || !plain {
@@ -90,7 +94,6 @@ fn rule(check: Checked<'_, '_>, at: &str, rule: &JwtRule) {
             check.error(format_args!("{at}.header"), format!("the header `{}` gets two claims", it.header));
         }
     }
-    check.at_least_1ms(format_args!("{at}.timeout"), *timeout);
 }
 
 /// Whether a text is an http(s) URL with a host and, if any, a port that is a number.

@@ -130,6 +130,11 @@ fn endpoints(check: Checked<'_, '_>, entry: &ServiceEntry, resolution: Resolutio
             }
         }
     }
+    addresses_fit(check, entry, resolution);
+}
+
+/// Each endpoint's address is of the form that the resolution can use.
+fn addresses_fit(check: Checked<'_, '_>, entry: &ServiceEntry, resolution: Resolution) {
     let names: HashSet<&str> = entry.ports.iter().map(|it| it.name.as_str()).collect();
     for (index, endpoint) in entry.endpoints.iter().enumerate() {
         let at = format!("spec.endpoints[{index}]");

@@ -28,11 +28,10 @@ pub(super) fn check(resource: &Resource<Sidecar>, problems: &mut Problems) {
                 check.error(format_args!("{at}.port"), "only the last egress listener may leave out its port");
             }
             None => {}
-            Some(port) => {
-                if !ports.insert((&listener.bind, port.number)) {
-                    check.error(format_args!("{at}.port"), format!("port {} is listened on twice", port.number));
-                }
+            Some(port) if !ports.insert((&listener.bind, port.number)) => {
+                check.error(format_args!("{at}.port"), format!("port {} is listened on twice", port.number));
             }
+            Some(_) => {}
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn check_wildcard(name: &str) -> Result<(), String> {
     check_length(name)?;
     let (first, rest) = name.split_once('.').map_or((name, None), |(first, rest)| (first, Some(rest)));
     let label = first.strip_prefix('*').map_or(first, |it| it.strip_prefix('-').unwrap_or(it));
-    if !(label.is_empty() && first == "*") && !is_label(label) {
+    if first != "*" && !is_label(label) {
         return Err(format!("`{name}` is no domain name; a wildcard stands only on the left, as in *.example.com"));
     }
     match rest {

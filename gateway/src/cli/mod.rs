@@ -2,7 +2,9 @@
 
 mod check;
 mod demo;
+mod echo;
 mod explain;
+mod health;
 mod run;
 mod schema;
 
@@ -38,6 +40,10 @@ enum Verb {
     Schema(schema::Arguments),
     /// Runs a gateway with two echo upstreams, to try things out.
     Demo,
+    /// Runs an upstream that answers with what it was asked.
+    Echo(echo::Arguments),
+    /// Asks a running gateway whether it takes requests.
+    Health(health::Arguments),
     /// Prints a completion script for a shell.
     Completions {
         /// The shell.
@@ -79,6 +85,8 @@ pub fn main() -> ExitCode {
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Demo => demo::run(),
+        Verb::Echo(arguments) => echo::run(arguments),
+        Verb::Health(arguments) => health::run(&arguments),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "sluice", &mut script);

@@ -65,7 +65,7 @@ impl<'a> Clusters<'a> {
         if !subset.is_empty() && chosen.is_none() {
             return Target::Missing(cluster::name(&name, number, subset).into());
         }
-        let definition = self.definition(&name, number, &service, &rules, chosen);
+        let definition = self.definition((&name, number), &service, &rules, chosen);
         Target::Cluster(self.take(definition))
     }
 
@@ -81,8 +81,7 @@ impl<'a> Clusters<'a> {
 
     fn definition(
         &self,
-        name: &str,
-        number: u16,
+        (name, number): (&str, u16),
         service: &Service,
         rules: &[&Resource<DestinationRule>],
         subset: Option<&Subset>,

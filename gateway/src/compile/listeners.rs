@@ -57,7 +57,7 @@ struct HostDraft {
     last: Vec<Arc<Route>>,
 }
 
-pub(super) fn compile(config: &Config, clusters: &mut Clusters<'_>) -> Result<Vec<Arc<HttpListener>>, Problem> {
+pub(super) fn compile(config: &Config, clusters: &mut Clusters<'_>) -> Result<Vec<Arc<HttpListener>>, Box<Problem>> {
     let delegates = delegates::collect(&config.documents.virtual_services);
     let mut drafts: BTreeMap<ListenerKey, Draft> = BTreeMap::new();
     let labels = &config.settings.node.labels;
@@ -97,7 +97,7 @@ fn add_server(
     key: ListenerKey,
     delegates: &Delegates<'_>,
     (draft, clusters): (&mut Draft, &mut Clusters<'_>),
-) -> Result<(), Problem> {
+) -> Result<(), Box<Problem>> {
     let redirects = server.tls.as_ref().is_some_and(|it| it.https_redirect);
     if redirects {
         // The redirect holds for the server's hosts even when no route is bound to them.
@@ -137,7 +137,7 @@ fn lower(
     delegates: &Delegates<'_>,
     place: Place<'_>,
     clusters: &mut Clusters<'_>,
-) -> Result<(Routes, Routes), Problem> {
+) -> Result<(Routes, Routes), Box<Problem>> {
     let rules = delegates::expand(service, delegates);
     let own = origin(config, service);
     let origin_of = |placed: &Placed<'_>| {
@@ -188,7 +188,7 @@ fn narrowed(service: &Resource<VirtualService>, gateway: &Resource<Gateway>, ser
     out
 }
 
-fn listener(config: &Config, key: ListenerKey, draft: Draft) -> Result<Arc<HttpListener>, Problem> {
+fn listener(config: &Config, key: ListenerKey, draft: Draft) -> Result<Arc<HttpListener>, Box<Problem>> {
     let mut hosts = Vec::new();
     for (name, HostDraft { https_redirect, mut routes, last }) in draft.hosts {
         routes.extend(last);

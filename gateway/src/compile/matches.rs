@@ -64,7 +64,7 @@ pub(super) fn path(it: &HttpMatch) -> PathPattern {
 }
 
 /// What else must hold.
-pub(super) fn conditions(it: &HttpMatch) -> Result<Vec<Condition>, Problem> {
+pub(super) fn conditions(it: &HttpMatch) -> Result<Vec<Condition>, Box<Problem>> {
     let HttpMatch {
         name: _,
         uri: _,
@@ -120,7 +120,7 @@ enum Source {
     Ignored,
 }
 
-fn source(name: &str) -> Result<Source, Problem> {
+fn source(name: &str) -> Result<Source, Box<Problem>> {
     let lower = name.to_ascii_lowercase();
     if lower.starts_with(CLAIMS) {
         return Ok(Source::Claim);
@@ -138,7 +138,7 @@ fn source(name: &str) -> Result<Source, Problem> {
 }
 
 /// What a text must be.
-pub(super) fn text(it: &StringMatch) -> Result<TextPattern, Problem> {
+pub(super) fn text(it: &StringMatch) -> Result<TextPattern, Box<Problem>> {
     Ok(match it.pattern() {
         Pattern::Present | Pattern::Regex("*") => TextPattern::Present,
         Pattern::Exact(text) => TextPattern::Exact(text.into()),
@@ -150,6 +150,6 @@ pub(super) fn text(it: &StringMatch) -> Result<TextPattern, Problem> {
 }
 
 /// Something that validation should have found.
-pub(super) fn broken(message: String) -> Problem {
-    Problem::new(code::SCHEMA, Severity::Error, message)
+pub(super) fn broken(message: String) -> Box<Problem> {
+    Box::new(Problem::new(code::SCHEMA, Severity::Error, message))
 }

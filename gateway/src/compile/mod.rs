@@ -23,7 +23,7 @@ use crate::listener::set::ListenerKey;
 use crate::snapshot::Snapshot;
 
 /// A snapshot of a configuration; `before` is the one that runs, if any.
-pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> Result<Snapshot, Problem> {
+pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> Result<Snapshot, Box<Problem>> {
     let settings = settings::lower(&config.settings)?;
     let mut clusters = clusters::Clusters::new(config, before);
     let listeners = listeners::compile(config, &mut clusters)?;

@@ -29,7 +29,7 @@ pub(super) fn lower(
     origin: &dyn Fn(&Placed<'_>) -> Arc<ServiceOrigin>,
     place: Place<'_>,
     clusters: &mut Clusters<'_>,
-) -> Result<Vec<(Route, bool)>, Problem> {
+) -> Result<Vec<(Route, bool)>, Box<Problem>> {
     let everything = [HttpMatch::default()];
     let mut out = Vec::new();
     for placed in rules {
@@ -61,7 +61,7 @@ fn route(
     origin: RouteOrigin,
     place: Place<'_>,
     clusters: &mut Clusters<'_>,
-) -> Result<Route, Problem> {
+) -> Result<Route, Box<Problem>> {
     let rule = &placed.rule;
     let path = matches::path(entry);
     let action = action(placed, &path, place, clusters)?;
@@ -86,7 +86,7 @@ fn action(
     path: &PathPattern,
     place: Place<'_>,
     clusters: &mut Clusters<'_>,
-) -> Result<Action, Problem> {
+) -> Result<Action, Box<Problem>> {
     let rule = &placed.rule;
     if let Some(it) = &rule.redirect {
         return Ok(Action::Redirect(Box::new(redirect(it, path)?)));
@@ -106,7 +106,7 @@ fn destinations(
     placed: &Placed<'_>,
     place: Place<'_>,
     clusters: &mut Clusters<'_>,
-) -> Result<Vec<Destination>, Problem> {
+) -> Result<Vec<Destination>, Box<Problem>> {
     let rule = &placed.rule;
     let is_only = rule.route.len() == 1;
     let rewritten = rule.rewrite.as_ref().map(|it| it.authority.as_str()).filter(|it| !it.is_empty());
@@ -132,7 +132,7 @@ fn destinations(
     Ok(out)
 }
 
-fn path_rewrite(rewrite: &Rewrite, path: &PathPattern) -> Result<PathRewrite, Problem> {
+fn path_rewrite(rewrite: &Rewrite, path: &PathPattern) -> Result<PathRewrite, Box<Problem>> {
     let Rewrite { uri, authority: _, uri_regex_rewrite } = rewrite;
     if let Some(RegexRewrite { pattern, rewrite }) = uri_regex_rewrite {
         let expression = Regex::new(pattern).map_err(|error| broken(error.to_string()))?;
@@ -145,7 +145,7 @@ fn path_rewrite(rewrite: &Rewrite, path: &PathPattern) -> Result<PathRewrite, Pr
     })
 }
 
-fn redirect(redirect: &WrittenRedirect, path: &PathPattern) -> Result<Redirect, Problem> {
+fn redirect(redirect: &WrittenRedirect, path: &PathPattern) -> Result<Redirect, Box<Problem>> {
     let WrittenRedirect { uri, prefix_rewrite, authority, port, derive_port, scheme, redirect_code } = redirect;
     let code = if *redirect_code == 0 { 301 } else { *redirect_code };
     let status = u16::try_from(code).ok().and_then(|it| StatusCode::from_u16(it).ok());
@@ -173,7 +173,7 @@ fn redirect(redirect: &WrittenRedirect, path: &PathPattern) -> Result<Redirect, 
     })
 }
 
-fn bytes_of(body: &HttpBody) -> Result<Bytes, Problem> {
+fn bytes_of(body: &HttpBody) -> Result<Bytes, Box<Problem>> {
     let HttpBody { string, bytes } = body;
     match (string, bytes) {
         (Some(text), _) => Ok(Bytes::from(text.clone())),
@@ -205,7 +205,7 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn cors(policy: &CorsPolicy) -> Result<Cors, Problem> {
+fn cors(policy: &CorsPolicy) -> Result<Cors, Box<Problem>> {
     let CorsPolicy {
         allow_origin,
         allow_origins,

@@ -18,7 +18,7 @@ const STANDARD_OUTPUT: &str = "/dev/stdout";
 /// Time that connections get to end at shutdown when the configuration does not say.
 const DRAIN: Duration = Duration::from_secs(30);
 
-pub(super) fn lower(settings: &GatewaySettings) -> Result<Settings, Problem> {
+pub(super) fn lower(settings: &GatewaySettings) -> Result<Settings, Box<Problem>> {
     let mesh = &settings.mesh_config;
     let Limits { max_connections, max_connections_per_client, head_timeout, idle_timeout } = &settings.limits;
     let usual = ConnectionLimits::default();
@@ -49,13 +49,14 @@ fn normalization(mesh: &MeshConfig) -> Normalization {
     }
 }
 
-fn access_log(mesh: &MeshConfig) -> Result<AccessLog, Problem> {
+fn access_log(mesh: &MeshConfig) -> Result<AccessLog, Box<Problem>> {
     let file = mesh.access_log_file.as_deref().unwrap_or(STANDARD_OUTPUT);
     if file.is_empty() {
         return Ok(AccessLog::Off);
     }
-    let wrong =
-        |message: String| Problem::new(code::SCHEMA, Severity::Error, message).field("spec.meshConfig.accessLogFormat");
+    let wrong = |message: String| {
+        Box::new(Problem::new(code::SCHEMA, Severity::Error, message).field("spec.meshConfig.accessLogFormat"))
+    };
     let encoding = mesh.access_log_encoding.unwrap_or(AccessLogEncoding::Text);
     let format = match (encoding, mesh.access_log_format.as_str()) {
         (AccessLogEncoding::Text, "") => {

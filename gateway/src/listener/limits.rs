@@ -101,8 +101,7 @@ impl ConnectionCounts {
         };
         // The index is below the length, since it is taken modulo it.
         self.clients
-            .iter()
-            .nth(usize::from(last) % SHARDS)
+            .get(usize::from(last) % SHARDS)
             .map(|it| it.lock().unwrap_or_else(PoisonError::into_inner))
             .expect("SHARDS is the length of the array")
     }

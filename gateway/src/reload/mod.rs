@@ -69,7 +69,7 @@ pub fn candidate(paths: &[PathBuf], before: Option<&Snapshot>) -> Result<Candida
             problems: located(problems),
         }),
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             Err(located(problems))
         }
     }
@@ -99,7 +99,7 @@ impl Reloader {
         (live, listeners, counts): (Arc<Live>, ListenerSet, Arc<ConnectionCounts>),
         resolver: Resolver,
         telemetry: Arc<Telemetry>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Box<Problem>> {
         let report = Report { success: true, generation: 1, time: SystemTime::now(), problems: Problems::default() };
         let reloader = Self {
             paths,
@@ -126,7 +126,7 @@ impl Reloader {
                 match self.publish(Arc::new(snapshot), Some(&before)).await {
                     Ok(()) => Ok(problems),
                     Err(problem) => {
-                        problems.push(problem);
+                        problems.push(*problem);
                         Err(problems)
                     }
                 }
@@ -150,13 +150,15 @@ impl Reloader {
     }
 
     /// Binds, waits for the first addresses, publishes, and lets go of what is gone.
-    async fn publish(&self, next: Arc<Snapshot>, before: Option<&Snapshot>) -> Result<(), Problem> {
+    async fn publish(&self, next: Arc<Snapshot>, before: Option<&Snapshot>) -> Result<(), Box<Problem>> {
         let mut listeners = self.listeners.lock().await;
         let wanted: Vec<_> = next.listeners.iter().map(|it| it.wanted).collect();
         let prepared = listeners.prepare(&wanted).map_err(|(wanted, error)| {
             let message = format!("cannot listen on {}:{}: {error}", wanted.key.bind, wanted.real_port);
-            Problem::new(code::UNREADABLE, Severity::Error, message)
-                .help("is another process listening there? portMap of GatewaySettings chooses another port")
+            Box::new(
+                Problem::new(code::UNREADABLE, Severity::Error, message)
+                    .help("is another process listening there? portMap of GatewaySettings chooses another port"),
+            )
         })?;
         let first_answers: Vec<_> =
             compile::fresh_clusters(&next, before).into_iter().filter_map(|it| self.resolver.follow(it)).collect();

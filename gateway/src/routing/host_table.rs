@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use super::virtual_host::VirtualHost;
 
+type Hosts = HashMap<Box<str>, Arc<VirtualHost>>;
+
 /// Virtual hosts by name.
 #[derive(Debug, Default)]
 pub struct HostTable {
-    exact: HashMap<Box<str>, Arc<VirtualHost>>,
+    exact: Hosts,
     /// By length of the suffix, longest first.
-    suffixes: Vec<(usize, HashMap<Box<str>, Arc<VirtualHost>>)>,
+    suffixes: Vec<(usize, Hosts)>,
     any: Option<Arc<VirtualHost>>,
 }
 
@@ -22,7 +24,7 @@ impl HostTable {
     /// A table of these hosts; a host is a name, `*suffix`, or `*`, in lower case.
     pub fn new(hosts: impl IntoIterator<Item = (String, Arc<VirtualHost>)>) -> Self {
         let mut table = Self::default();
-        let mut suffixes: BTreeMap<usize, HashMap<Box<str>, Arc<VirtualHost>>> = BTreeMap::new();
+        let mut suffixes: BTreeMap<usize, Hosts> = BTreeMap::new();
         for (host, virtual_host) in hosts {
             match host.strip_prefix('*') {
                 Some("") => table.any = Some(virtual_host),

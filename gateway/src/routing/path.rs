@@ -53,9 +53,10 @@ pub fn split_query(target: &str) -> (&str, &str) {
 fn is_normal(path: &[u8]) -> bool {
     let mut previous = 0;
     path.iter().all(|byte| {
-        let plain = !matches!(byte, b'%' | b'\\') && !(previous == b'/' && matches!(byte, b'.' | b'/'));
+        let escape = matches!(byte, b'%' | b'\\');
+        let special_segment = previous == b'/' && matches!(byte, b'.' | b'/');
         previous = *byte;
-        plain
+        !escape && !special_segment
     })
 }
 

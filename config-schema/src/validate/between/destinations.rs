@@ -13,7 +13,7 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
     for service in &scene.documents.virtual_services {
         let for_gateway = service.spec.hosts.is_empty() || service.spec.gateways.iter().any(|it| it != "mesh");
         for (field, destination) in destinations(&service.spec) {
-            check_one(scene, service, &field, destination, for_gateway, problems);
+            check_one(scene, service, (&field, destination), for_gateway, problems);
         }
     }
     delegates(scene, problems);
@@ -50,8 +50,7 @@ fn destinations(service: &VirtualService) -> Vec<(String, &Destination)> {
 fn check_one(
     scene: &Scene<'_>,
     service: &Resource<VirtualService>,
-    field: &str,
-    destination: &Destination,
+    (field, destination): (&str, &Destination),
     for_gateway: bool,
     problems: &mut Problems,
 ) {

@@ -266,6 +266,10 @@ mod tests {
         ] {
             check(&format!("POST / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n"), Err(Reason::MalformedHead));
         }
+    }
+
+    #[test]
+    fn other_heads_are_refused_for_their_own_reasons() {
         check("GET / HTTP/1.1\r\n\r\n", Err(Reason::MalformedHead));
         check("GET / HTTP/1.0\r\nHost: a\r\n\r\n", Err(Reason::OldProtocol));
         check("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", Err(Reason::ConnectRefused));

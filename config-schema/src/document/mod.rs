@@ -1,5 +1,7 @@
 //! Splits what was read into resources by kind, and remembers where each came from.
 
+mod unknown;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,7 +26,6 @@ use crate::kubernetes::service::Service;
 use crate::native::settings::GatewaySettings;
 use crate::problem::{FieldPath, Problem, Problems, ResourceName, Severity, code};
 use crate::read::{Origin, Source, strict};
-use crate::suggest;
 use crate::support;
 
 /// What every resource carries besides its spec.
@@ -181,12 +182,6 @@ pub static KINDS: &[Kind] = &[
     kind!("sluice.dev", &["v1alpha1"], GatewaySettings, Spec, settings),
 ];
 
-/// Groups in which an unknown kind is a mistake, not somebody else's.
-const CLAIMED_GROUPS: [&str; 4] = [NETWORKING, SECURITY, "telemetry.istio.io", "sluice.dev"];
-
-/// Istio's kinds that configure sidecars or the cluster, which a gateway skips.
-const MESH_KINDS: [&str; 4] = ["WorkloadGroup", "ProxyConfig", "WasmPlugin", "TrafficExtension"];
-
 impl Documents {
     /// Adds one document of a stream; a `List` is taken apart.
     pub(crate) fn take(&mut self, value: Value, origin: Origin, problems: &mut Problems) {
@@ -214,7 +209,7 @@ impl Documents {
         let known = KINDS.iter().find(|it| it.group == group && it.name == name);
         let Some(kind) = known.filter(|it| it.versions.contains(&version)) else {
             let metadata = map.remove("metadata").unwrap_or(Value::Null);
-            let mut problem = unknown(group, version, &name, known);
+            let mut problem = unknown::unknown(group, version, &name, known);
             problem.origin = Some(origin);
             problem.resource = ResourceName {
                 kind: name,
@@ -259,32 +254,6 @@ fn body(mut map: Mapping, layout: Layout) -> Value {
 
 fn text(map: &Mapping, key: &str) -> String {
     map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn unknown(group: &str, version: &str, name: &str, known: Option<&Kind>) -> Problem {
-    if let Some(kind) = known {
-        return Problem::new(code::UNKNOWN_KIND, Severity::Error, format!("{name} has no version `{version}`"))
-            .field("apiVersion")
-            .help(format!("known versions: {}", kind.versions.join(", ")));
-    }
-    if name.is_empty() && group.is_empty() && version.is_empty() {
-        return Problem::new(code::UNREADABLE, Severity::Error, "a document without apiVersion and kind")
-            .help("every document names both, as in `apiVersion: networking.istio.io/v1`");
-    }
-    let istio = CLAIMED_GROUPS.contains(&group) || group == "extensions.istio.io";
-    if istio && MESH_KINDS.contains(&name) {
-        return Problem::new(code::NOT_HONOURED, Severity::Warning, format!("{name} has no meaning at a gateway"))
-            .field("kind")
-            .help("it configures sidecars; the document is skipped");
-    }
-    if CLAIMED_GROUPS.contains(&group) {
-        let names: Vec<&str> = KINDS.iter().filter(|it| it.group == group).map(|it| it.name).collect();
-        return Problem::new(code::UNKNOWN_KIND, Severity::Error, format!("unknown kind `{name}` of {group}"))
-            .field("kind")
-            .help(suggest::hint(name, &names));
-    }
-    let message = format!("{name} of `{group}` is not read by Sluice; skipped");
-    Problem::new(code::SKIPPED, Severity::Info, message).field("kind")
 }
 
 /// Fills one spec; says which fields are accepted and not honoured.

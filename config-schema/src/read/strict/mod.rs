@@ -6,15 +6,17 @@
 //! and the document is filled again, so that one reading finds all mistakes. Null counts as
 //! unset, as in Kubernetes; so does an empty string where a string will not do.
 
+mod failure;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Mapping, Number, Value};
 
 use crate::problem::{FieldPath, Problem, Segment, Severity, code};
 use crate::suggest;
+use failure::{Failure, Path};
 
 /// More wrong values than this in one document are not looked for.
 const MAX_WRONG_VALUES: usize = 100;
@@ -69,75 +71,6 @@ fn descend<'v>(value: &'v mut Value, path: &[Segment]) -> Option<&'v mut Value> 
             .map(|(_, value)| value),
         Segment::Index(index) => value.as_sequence_mut()?.get_mut(*index),
     })
-}
-
-/// Why a value could not be filled, and where.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    message: String,
-    help: String,
-    path: Option<FieldPath>,
-}
-
-impl Failure {
-    fn at(mut self, path: &Path<'_>) -> Self {
-        self.path.get_or_insert_with(|| path.written_out());
-        self
-    }
-
-    fn into_problem(self, path: FieldPath) -> Problem {
-        let mut problem = Problem::new(code::WRONG_TYPE, Severity::Error, self.message).help(self.help);
-        problem.field = path;
-        problem
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl de::Error for Failure {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { message: message.to_string(), help: String::new(), path: None }
-    }
-
-    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let help = match found {
-            de::Unexpected::Bool(_) | de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) => {
-                "a text that looks like a number or a boolean needs quotes"
-            }
-            _ => "",
-        };
-        Self { message: format!("expected {expected}, found {found}"), help: help.to_owned(), path: None }
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self { message: format!("unknown value `{variant}`"), help: suggest::hint(variant, expected), path: None }
-    }
-}
-
-/// The way to a value, linked on the stack and written out only when something is wrong.
-#[derive(Clone, Copy)]
-enum Path<'a> {
-    Root(&'a FieldPath),
-    Key(&'a Path<'a>, &'a str),
-    Index(&'a Path<'a>, usize),
-}
-
-impl Path<'_> {
-    fn written_out(&self) -> FieldPath {
-        let (mut path, segment) = match self {
-            Self::Root(path) => return (*path).clone(),
-            Self::Key(parent, key) => (parent.written_out(), Segment::Key((*key).to_owned())),
-            Self::Index(parent, index) => (parent.written_out(), Segment::Index(*index)),
-        };
-        path.0.push(segment);
-        path
-    }
 }
 
 /// A value, where it stands, and where unknown fields are reported.

@@ -1,0 +1,12 @@
+# A static-like image: the binary, the C library and the system's certificates.
+FROM rust:1-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --release -p gateway
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /src/target/release/sluice /usr/local/bin/sluice
+EXPOSE 8080 15021
+HEALTHCHECK --interval=5s --timeout=2s CMD ["/usr/local/bin/sluice", "health"]
+ENTRYPOINT ["/usr/local/bin/sluice"]
+CMD ["run", "--config", "/etc/sluice"]

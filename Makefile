@@ -1,0 +1,34 @@
+# Everything a developer runs; CI runs the same.
+
+.PHONY: demo test check docs bench
+
+## Builds and runs a gateway with two echo upstreams, and prints requests to try.
+demo:
+	cargo run --release -p gateway -- demo
+
+## Format, lints, all tests.
+test: tools check
+	cargo test --workspace
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@! cargo tree --workspace 2>/dev/null | grep -w cmake
+
+## Writes the generated pages anew.
+docs:
+	cargo run -p gateway -- schema --compatibility > docs/compatibility.md
+	UPDATE=1 cargo test -p gateway --test e2e problems::
+
+## Compares with nginx, HAProxy and Envoy on this machine.
+bench:
+	tests/bench/run.sh
+
+# What tests need beyond Rust; installed only when it is missing.
+.PHONY: tools
+tools:
+	@for tool in cc kill; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing gcc and procps, which the build and the tests need:$$missing"; \
+	  apt-get update -q && apt-get install -y -q gcc libc6-dev procps; \
+	fi
