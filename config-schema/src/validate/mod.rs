@@ -10,6 +10,7 @@ mod gateway;
 mod headers;
 mod virtual_service;
 mod http_route;
+mod http_policies;
 mod http_match;
 mod destination_rule;
 mod load_balancer;
