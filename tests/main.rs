@@ -13,6 +13,8 @@ mod hostile;
 mod reload;
 /// Upstreams that fail, go away, or are found by DNS.
 mod upstreams;
+/// HTTP/2 on both sides.
+mod http2;
 /// The operator's port, metrics and the access log.
 mod operator;
 /// The command line.

@@ -64,6 +64,52 @@ fn no_request_fails_or_sees_two_generations_while_the_configuration_is_swapped()
 }
 
 #[test]
+fn reloads_leave_no_descriptors_and_no_memory_behind() {
+    let upstream = Upstream::echo("a");
+    let gateway = Gateway::start(&marked(0, &upstream));
+    let rounds = |count: u32| {
+        for number in 0..count {
+            assert_eq!(gateway.reload(&marked(number, &upstream))["success"], true);
+            assert_eq!(gateway.get("h", "/").status, 200);
+        }
+        gateway.reload(&marked(0, &upstream));
+        (gateway.open_descriptors(), gateway.resident_bytes())
+    };
+    let (descriptors, memory) = rounds(100);
+    let (descriptors_later, memory_later) = rounds(300);
+    assert!(descriptors_later <= descriptors + 4, "{descriptors} descriptors, then {descriptors_later}");
+    assert!(memory_later < memory + (8 << 20), "{memory} bytes, then {memory_later}");
+}
+
+#[test]
+fn a_gateway_that_was_killed_leaves_nothing_that_hinders_the_next() {
+    let upstream = Upstream::echo("a");
+    let mut gateway = Gateway::start(&marked(0, &upstream));
+    let address = gateway.address(80);
+    assert_eq!(gateway.get("h", "/").status, 200);
+    gateway.signal("KILL");
+    gateway.wait();
+    let config = marked(0, &upstream).replace("\"80\": 0", &format!("\"80\": {}", address.port()));
+    let next = Gateway::start(&config);
+    assert_eq!(next.address(80), address);
+    assert_eq!(next.get("h", "/").status, 200);
+}
+
+#[test]
+fn serving_goes_on_when_descriptors_run_out() {
+    let upstream = Upstream::echo("a");
+    let gateway = Gateway::start_limited(&marked(1, &upstream), 100);
+    let crowd: Vec<Client> = (0..120).map(|_| Client::connect(gateway.address(80))).collect();
+    assert_eq!(gateway.ask_admin("GET", "/ready").status, 200);
+    drop(crowd);
+    wait_for("requests are served again", || {
+        let mut client = Client::connect(gateway.address(80));
+        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.response().ok().filter(|it| it.status == 200)
+    });
+}
+
+#[test]
 fn sighup_takes_the_files_as_they_are() {
     let upstream = Upstream::echo("a");
     let gateway = Gateway::start(&marked(0, &upstream));

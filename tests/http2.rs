@@ -1,0 +1,130 @@
+//! HTTP/2 without TLS, on both sides.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+
+use crate::harness::{Gateway, Upstream, gateway, routes, service, settings};
+
+const ALL: &str = "  - route: [{destination: {host: a.test}}]\n    headers: {response: {set: {x-route: all}}}\n";
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+fn scene(protocol: &str, upstream: SocketAddr) -> Gateway {
+    Gateway::start(&(settings("") + &gateway(&[80]) + &service("a", protocol, &[upstream]) + &routes("h", ALL)))
+}
+
+/// Sends requests on one connection, all at once, and reads their bodies.
+async fn ask(address: SocketAddr, requests: Vec<Request<()>>) -> Vec<Result<(u16, String), h2::Error>> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    let responses: Vec<_> = requests.into_iter().map(|it| client.send_request(it, true).unwrap().0).collect();
+    let mut out = Vec::new();
+    for response in responses {
+        out.push(read(response).await);
+    }
+    drop(client);
+    driver.abort();
+    out
+}
+
+async fn read(response: h2::client::ResponseFuture) -> Result<(u16, String), h2::Error> {
+    let response = response.await?;
+    let status = response.status().as_u16();
+    let mut body = response.into_body();
+    let mut text = Vec::new();
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk?;
+        body.flow_control().release_capacity(chunk.len())?;
+        text.extend_from_slice(&chunk);
+    }
+    Ok((status, String::from_utf8_lossy(&text).into_owned()))
+}
+
+fn get(url: &str) -> Request<()> {
+    Request::get(url).version(http::Version::HTTP_2).body(()).unwrap()
+}
+
+/// An upstream that answers with the version, method and path it got.
+async fn h2_upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let text = format!("{:?} {} {}", request.version(), request.method(), request.uri().path());
+                    let mut body = respond.send_response(Response::new(()), false).unwrap();
+                    body.send_data(Bytes::from(text), true).unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn streams_of_one_connection_are_served_by_an_http1_upstream() {
+    let upstream = Upstream::echo("a");
+    let gateway = scene("HTTP", upstream.address());
+    let requests = (0..20).map(|it| get(&format!("http://h/{it}"))).collect();
+    let answers = runtime().block_on(ask(gateway.address(80), requests));
+    for (number, answer) in answers.into_iter().enumerate() {
+        let (status, body) = answer.unwrap();
+        assert_eq!(status, 200);
+        assert!(body.contains(&format!("GET /{number} HTTP/1.1")), "{body}");
+    }
+}
+
+#[test]
+fn a_port_of_protocol_http2_is_spoken_to_in_http2() {
+    let runtime = runtime();
+    let upstream = runtime.block_on(h2_upstream());
+    let gateway = scene("HTTP2", upstream);
+    let answer = gateway.get("h", "/x");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "HTTP/2.0 GET /x"));
+    let answers = runtime.block_on(ask(gateway.address(80), vec![get("http://h/y"), get("http://other/")]));
+    assert_eq!(answers[0].as_ref().unwrap(), &(200, "HTTP/2.0 GET /y".to_owned()));
+    assert_eq!(answers[1].as_ref().unwrap().0, 404);
+}
+
+#[test]
+fn requests_that_name_their_host_badly_are_refused() {
+    let upstream = Upstream::echo("a");
+    let gateway = scene("HTTP", upstream.address());
+    let mut contradiction = get("http://h/");
+    contradiction.headers_mut().insert("host", http::HeaderValue::from_static("g"));
+    let answers = runtime().block_on(ask(gateway.address(80), vec![contradiction]));
+    // Refused by an answer or by a reset of the stream; never forwarded.
+    assert!(answers[0].as_ref().map_or(true, |it| it.0 == 400), "{answers:?}");
+    assert_eq!(upstream.requests(), 0);
+}
+
+#[test]
+fn sigterm_says_goaway_and_lets_streams_end() {
+    let upstream = Upstream::echo("a");
+    let mut gateway = scene("HTTP", upstream.address());
+    let address = gateway.address(80);
+    let runtime = runtime();
+    let connection = runtime.block_on(async {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        let driver = tokio::spawn(connection);
+        let mut client = client.ready().await.unwrap();
+        let (response, _) = client.send_request(get("http://h/"), true).unwrap();
+        assert_eq!(read(response).await.unwrap().0, 200);
+        driver
+    });
+    gateway.signal("TERM");
+    let ended = runtime.block_on(async { tokio::time::timeout(crate::harness::PATIENCE, connection).await });
+    assert!(ended.is_ok(), "the connection ends after GOAWAY");
+    assert!(gateway.wait().success());
+}
