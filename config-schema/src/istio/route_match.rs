@@ -38,5 +38,6 @@ pub struct HttpMatch {
     /// Namespace compared with the gateway's own.
     pub source_namespace: String,
     /// Name for the route's own statistics.
+    #[schemars(extend("x-support" = "later"))]
     pub stat_prefix: String,
 }

@@ -60,6 +60,10 @@ pub mod code {
     pub const SCHEMA_WARNING: Code = Code("IST0133");
     /// A TCP ServiceEntry without addresses.
     pub const ADDRESSES_REQUIRED: Code = Code("IST0134");
+    /// An annotation that Istio is about to drop.
+    pub const DEPRECATED_ANNOTATION: Code = Code("IST0135");
+    /// An annotation of a feature in its first phase.
+    pub const ALPHA_ANNOTATION: Code = Code("IST0136");
     /// One certificate in several gateways.
     pub const DUPLICATE_CERTIFICATE: Code = Code("IST0138");
     /// Two gateways claim the same hosts of one port.

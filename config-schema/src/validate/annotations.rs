@@ -6,24 +6,54 @@ use crate::problem::{Problem, Problems, Severity, code};
 /// An annotation that a gateway's documents may carry.
 struct Known {
     name: &'static str,
+    maturity: Maturity,
     kinds: &'static [&'static str],
     values: &'static [&'static str],
+}
+
+/// How settled an annotation is.
+#[derive(Clone, Copy)]
+enum Maturity {
+    Stable,
+    Alpha,
+    Deprecated,
 }
 
 const KNOWN: &[Known] = &[
     Known {
         name: "istio.io/dry-run",
+        maturity: Maturity::Alpha,
         kinds: &["AuthorizationPolicy"],
         values: &["true", "false", "1", "0", "t", "f", "T", "F", "TRUE", "FALSE", "True", "False"],
     },
-    Known { name: "networking.istio.io/exportTo", kinds: &["Service"], values: &[] },
-    Known { name: "networking.istio.io/traffic-distribution", kinds: &["Service", "ServiceEntry"], values: &[] },
-    Known { name: "networking.istio.io/service-type", kinds: &["Gateway", "Service"], values: &[] },
-    Known { name: "networking.istio.io/address-type", kinds: &["Gateway"], values: &[] },
-    Known { name: "proxy.istio.io/config", kinds: &["Pod"], values: &[] },
-    Known { name: "sidecar.istio.io/inject", kinds: &["Pod", "Service", "Deployment"], values: &[] },
-    Known { name: "traffic.sidecar.istio.io/includeInboundPorts", kinds: &["Pod"], values: &[] },
-    Known { name: "install.operator.istio.io/chart-owner", kinds: &[], values: &[] },
+    Known { name: "networking.istio.io/exportTo", maturity: Maturity::Alpha, kinds: &["Service"], values: &[] },
+    Known {
+        name: "networking.istio.io/traffic-distribution",
+        maturity: Maturity::Alpha,
+        kinds: &["Service", "ServiceEntry"],
+        values: &[],
+    },
+    Known {
+        name: "networking.istio.io/service-type",
+        maturity: Maturity::Alpha,
+        kinds: &["Gateway", "Service"],
+        values: &[],
+    },
+    Known { name: "networking.istio.io/address-type", maturity: Maturity::Alpha, kinds: &["Gateway"], values: &[] },
+    Known { name: "proxy.istio.io/config", maturity: Maturity::Stable, kinds: &["Pod"], values: &[] },
+    Known {
+        name: "sidecar.istio.io/inject",
+        maturity: Maturity::Stable,
+        kinds: &["Pod", "Service", "Deployment"],
+        values: &[],
+    },
+    Known {
+        name: "traffic.sidecar.istio.io/includeInboundPorts",
+        maturity: Maturity::Stable,
+        kinds: &["Pod"],
+        values: &[],
+    },
+    Known { name: "install.operator.istio.io/chart-owner", maturity: Maturity::Deprecated, kinds: &[], values: &[] },
 ];
 
 /// Groups of Istio's annotations; in these an unknown name is reported.
@@ -56,11 +86,27 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
 
 fn check_one<T>(resource: &Resource<T>, problems: &mut Problems) {
     for (name, value) in &resource.metadata.annotations {
-        let Some(mut problem) = judge(resource.kind, name, value) else { continue };
-        problem = problem.field(&format!("metadata.annotations[\"{name}\"]"));
-        problem.resource = resource.resource_name();
-        problem.origin = Some(resource.origin);
-        problems.push(problem);
+        for problem in judge(resource.kind, name, value).into_iter().chain(age(name)) {
+            let mut problem = problem.field(&format!("metadata.annotations[\"{name}\"]"));
+            problem.resource = resource.resource_name();
+            problem.origin = Some(resource.origin);
+            problems.push(problem);
+        }
+    }
+}
+
+/// An annotation that is not settled, or no longer.
+fn age(name: &str) -> Option<Problem> {
+    match KNOWN.iter().find(|it| it.name == name)?.maturity {
+        Maturity::Stable => None,
+        Maturity::Alpha => {
+            let message = format!("annotation `{name}` is part of an alpha-phase feature");
+            Some(Problem::new(code::ALPHA_ANNOTATION, Severity::Info, message))
+        }
+        Maturity::Deprecated => {
+            let message = format!("annotation `{name}` is deprecated");
+            Some(Problem::new(code::DEPRECATED_ANNOTATION, Severity::Info, message))
+        }
     }
 }
 

@@ -104,6 +104,16 @@ pub fn check_sni(name: &str) -> Result<(), String> {
     check_wildcard(&name.replace('_', "x"))
 }
 
+/// The name, then `*.` over each of its suffixes, the longest first.
+pub fn widening(name: &str) -> impl Iterator<Item = String> {
+    let mut rest = name;
+    std::iter::once(name.to_owned()).chain(std::iter::from_fn(move || {
+        let (_, parent) = rest.split_once('.')?;
+        rest = parent;
+        Some(format!("*.{parent}"))
+    }))
+}
+
 /// Splits `ns/name`; a bare name belongs to `own`, and `.` stands for it.
 pub fn split_namespace<'a>(text: &'a str, own: &'a str) -> (&'a str, &'a str) {
     match text.split_once('/') {

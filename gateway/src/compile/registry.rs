@@ -74,13 +74,13 @@ impl<'a> Registry<'a> {
 
     /// The declaration of a host: its own, or that of the longest wildcard over it.
     pub(super) fn find(&self, name: &str) -> Option<&Service> {
-        widening(name).find_map(|it| self.services.get(&it))
+        host::widening(name).find_map(|it| self.services.get(&it))
     }
 
     /// The rules for a host, by Istio's order of namespaces: the gateway's, the service's, the root.
     pub(super) fn rules(&self, name: &str, service_namespace: &str) -> Vec<&'a Resource<DestinationRule>> {
         for namespace in [self.node_namespace.as_str(), service_namespace, &self.root_namespace] {
-            for pattern in widening(name) {
+            for pattern in host::widening(name) {
                 let rules = self.rules.get(&pattern).into_iter().flatten();
                 let found: Vec<_> = rules.copied().filter(|it| it.metadata.namespace == namespace).collect();
                 if !found.is_empty() {
@@ -90,16 +90,6 @@ impl<'a> Registry<'a> {
         }
         Vec::new()
     }
-}
-
-/// The name, then `*.` over each of its suffixes, the longest first.
-fn widening(name: &str) -> impl Iterator<Item = String> {
-    let mut rest = name;
-    std::iter::once(name.to_owned()).chain(std::iter::from_fn(move || {
-        let (_, parent) = rest.split_once('.')?;
-        rest = parent;
-        Some(format!("*.{parent}"))
-    }))
 }
 
 /// Several entries for one host: ports are united, the oldest says the rest.

@@ -1,1 +1,125 @@
+use config_schema::read::read_text;
+use config_schema::validate;
+use proptest::prelude::*;
 
+use super::*;
+use crate::routing::request::{Request, Scheme};
+use crate::routing::route::Action;
+
+const BASE: &str = "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: ['*']
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a}
+spec:
+  hosts: [a.test]
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: 10.0.0.1, labels: {version: v1}}, {address: 10.0.0.2, labels: {version: v2}}]
+";
+
+const ROUTE: &str = "---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web}
+spec:
+  hosts: [h]
+  gateways: [edge]
+  http:
+  - route: [{destination: {host: a.test, subset: v1}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a}
+spec:
+  host: a.test
+  subsets: [{name: v1, labels: {version: v1}}]
+";
+
+#[track_caller]
+fn compiled(text: &str, before: Option<&Snapshot>) -> Snapshot {
+    let (documents, read) = read_text("test.yaml", text);
+    let (config, _) = validate::config(documents, read).map_err(|it| it.render_text()).unwrap();
+    snapshot(&config, before, SystemTime::UNIX_EPOCH).unwrap()
+}
+
+/// Names of the cluster and endpoints that a request goes to.
+fn destination(snapshot: &Snapshot, target: &str) -> String {
+    let headers = http::HeaderMap::new();
+    let request = Request { method: "GET", scheme: Scheme::Http, authority: "h", target, headers: &headers, port: 80 };
+    let host = snapshot.listeners[0].hosts.find(&request.host()).unwrap();
+    let Action::Forward(forward) = &host.find(&request).unwrap().action else { panic!("not forwarded") };
+    let crate::routing::route::Target::Cluster(cluster) = &forward.destinations[0].target else { panic!("missing") };
+    let endpoints = cluster.endpoints();
+    let addresses: Vec<String> = endpoints.endpoints().iter().map(|it| it.address.to_string()).collect();
+    format!("{} {}", cluster.name(), addresses.join(","))
+}
+
+#[test]
+fn a_subset_has_the_endpoints_with_its_labels() {
+    let snapshot = compiled(&format!("{BASE}{ROUTE}"), None);
+    assert_eq!(destination(&snapshot, "/"), "outbound|80|v1|a.test 10.0.0.1:80");
+}
+
+#[test]
+fn an_unchanged_cluster_is_taken_over_and_a_changed_one_is_not() {
+    let text = format!("{BASE}{ROUTE}");
+    let first = compiled(&text, None);
+    let same = compiled(&text.replace("hosts: [h]", "hosts: [h, g]"), Some(&first));
+    let other = compiled(&text.replace("10.0.0.1", "10.0.0.9"), Some(&first));
+    let cluster = |it: &Snapshot| Arc::clone(it.clusters.values().next().unwrap());
+    assert!(Arc::ptr_eq(&cluster(&first), &cluster(&same)));
+    assert!(!Arc::ptr_eq(&cluster(&first), &cluster(&other)));
+    assert_eq!((same.generation, fresh_clusters(&same, Some(&first)).len()), (2, 0));
+    assert_eq!(fresh_clusters(&other, Some(&first)).len(), 1);
+}
+
+#[test]
+fn a_port_that_goes_away_is_still_known_to_its_last_connections() {
+    let first = compiled(&format!("{BASE}{ROUTE}"), None);
+    let key = first.listeners[0].wanted.key;
+    let next = compiled(
+        &format!(
+            "{}{ROUTE}",
+            BASE.replace(
+                "number: 80, name: http, protocol: HTTP}\n    hosts",
+                "number: 81, name: http, protocol: HTTP}\n    hosts"
+            )
+        ),
+        Some(&first),
+    );
+    assert!(next.listeners.iter().all(|it| it.wanted.key != key));
+    assert!(next.listener(key).is_some());
+    let after = compiled(&format!("{BASE}{ROUTE}"), Some(&compiled(&format!("{BASE}{ROUTE}"), Some(&next))));
+    assert!(after.retired.is_empty());
+}
+
+proptest! {
+    /// Whatever an operator breaks, the answer is a report.
+    #[test]
+    fn broken_files_are_reported_and_never_panic(
+        cuts in prop::collection::vec((0_usize..1500, 0_usize..12, "[ -~\n]{0,6}"), 1..6),
+    ) {
+        let mut text = format!("{BASE}{ROUTE}");
+        for (at, length, insert) in cuts {
+            let start = at.min(text.len());
+            let end = (start + length).min(text.len());
+            text.replace_range(start..end, &insert);
+        }
+        let (documents, read) = read_text("test.yaml", &text);
+        match validate::config(documents, read) {
+            Ok((config, _)) => prop_assert!(snapshot(&config, None, SystemTime::UNIX_EPOCH).is_ok()),
+            Err(mut problems) => {
+                problems.locate();
+                prop_assert!(problems.has_errors());
+                prop_assert!(!problems.render_text().is_empty());
+            }
+        }
+    }
+}

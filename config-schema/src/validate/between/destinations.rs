@@ -1,6 +1,6 @@
 //! Destinations and the hosts they name: known hosts, subsets and ports.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Scene;
 use crate::document::Resource;
@@ -18,7 +18,30 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
     }
     delegates(scene, problems);
     rules(scene, problems);
+    subsets(scene, problems);
     protocols(scene, problems);
+}
+
+/// Subsets that select none of the endpoints that documents declare.
+fn subsets(scene: &Scene<'_>, problems: &mut Problems) {
+    for rule in &scene.documents.destination_rules {
+        let name = host::qualify(&rule.spec.host, &rule.metadata.namespace, &scene.settings.node.cluster_domain);
+        let labels = scene.registry.endpoint_labels(&name);
+        if labels.is_empty() {
+            continue;
+        }
+        for (index, subset) in rule.spec.subsets.iter().enumerate() {
+            let selects =
+                |it: &&BTreeMap<String, String>| subset.labels.iter().all(|(key, value)| it.get(key) == Some(value));
+            if labels.iter().any(selects) {
+                continue;
+            }
+            let message =
+                format!("the subset `{}` selects no endpoint of {name}; its requests get 503 UH", subset.name);
+            let field = format!("spec.subsets[{index}].labels");
+            problems.push(rule.problem(code::EMPTY_SUBSET, Severity::Error, field, message));
+        }
+    }
 }
 
 /// Every destination of a VirtualService with its field.

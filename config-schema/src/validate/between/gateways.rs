@@ -41,6 +41,7 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
             problems.push(gateway.problem(code::HOST_NEVER_SERVED, Severity::Warning, "spec.servers", message));
         }
     }
+    credentials(scene, problems);
     conflicts(scene, problems);
     certificates(scene, problems);
     shared_hosts(scene, problems);
@@ -92,6 +93,28 @@ fn selector(scene: &Scene<'_>, gateway: &Resource<Gateway>, problems: &mut Probl
             .problem(code::REFERENCE_NOT_FOUND, Severity::Warning, "spec.selector", message)
             .help("set node.labels in GatewaySettings, or change the selector");
         problems.push(problem);
+    }
+}
+
+/// Credentials that no Secret document holds, when secrets come as documents at all.
+fn credentials(scene: &Scene<'_>, problems: &mut Problems) {
+    if scene.settings.secrets.is_some() {
+        return;
+    }
+    let known: HashSet<&str> = scene.documents.secrets.iter().map(|it| it.metadata.name.as_str()).collect();
+    for gateway in &scene.documents.gateways {
+        for (index, server) in gateway.spec.servers.iter().enumerate() {
+            let name = server.tls.as_ref().map(|it| it.credential_name.as_str()).unwrap_or_default();
+            if name.is_empty() || known.contains(name.rsplit('/').next().unwrap_or_default()) {
+                continue;
+            }
+            let message = format!("the credential `{name}` is in no Secret, so this server cannot terminate TLS");
+            let field = format!("spec.servers[{index}].tls.credentialName");
+            let problem = gateway
+                .problem(code::GATEWAY_CREDENTIAL, Severity::Warning, field, message)
+                .help("add the Secret as a document, or set secrets.directory in GatewaySettings");
+            problems.push(problem);
+        }
     }
 }
 

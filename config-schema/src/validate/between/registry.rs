@@ -1,6 +1,6 @@
 //! The hosts that documents declare, by name and wildcard.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::document::{Documents, Resource};
 use crate::istio::destination_rule::DestinationRule;
@@ -9,26 +9,36 @@ use crate::value::host;
 
 /// One declared host.
 #[derive(Debug, Default)]
-pub(super) struct Declared {
+pub(super) struct Declared<'a> {
     pub(super) ports: Vec<u32>,
+    labels: Vec<&'a BTreeMap<String, String>>,
     pub(super) unresolved: bool,
 }
 
 /// Hosts by name; wildcards keep their `*`.
 #[derive(Debug)]
 pub(super) struct Registry<'a> {
-    hosts: HashMap<String, Declared>,
+    hosts: HashMap<String, Declared<'a>>,
     rules: HashMap<String, Vec<&'a Resource<DestinationRule>>>,
 }
 
 impl<'a> Registry<'a> {
     pub(super) fn of(documents: &'a Documents, cluster_domain: &str) -> Self {
-        let mut hosts: HashMap<String, Declared> = HashMap::new();
+        let mut hosts: HashMap<String, Declared<'_>> = HashMap::new();
         for entry in &documents.service_entries {
-            let ServiceEntry { hosts: names, ports, resolution, .. } = &entry.spec;
+            let ServiceEntry { hosts: names, ports, resolution, endpoints, workload_selector, .. } = &entry.spec;
             for name in names {
                 let declared = hosts.entry(name.to_ascii_lowercase()).or_default();
                 declared.ports.extend(ports.iter().map(|it| it.number));
+                declared.labels.extend(endpoints.iter().map(|it| &it.labels));
+                let selected = documents.workload_entries.iter().filter(|it| {
+                    let labels = workload_selector.as_ref().map(|it| &it.labels);
+                    it.metadata.namespace == entry.metadata.namespace
+                        && labels.is_some_and(|labels| {
+                            labels.iter().all(|(key, value)| it.spec.labels.get(key) == Some(value))
+                        })
+                });
+                declared.labels.extend(selected.map(|it| &it.spec.labels));
                 declared.unresolved = resolution.unwrap_or(Resolution::None) == Resolution::None;
             }
         }
@@ -46,8 +56,8 @@ impl<'a> Registry<'a> {
     }
 
     /// The declaration of a host: its own, or the longest wildcard over it.
-    pub(super) fn find(&self, name: &str) -> Option<&Declared> {
-        widening(name).find_map(|it| self.hosts.get(&it))
+    pub(super) fn find(&self, name: &str) -> Option<&Declared<'a>> {
+        host::widening(name).find_map(|it| self.hosts.get(&it))
     }
 
     /// Whether any declared host is one that `pattern` matches.
@@ -57,24 +67,19 @@ impl<'a> Registry<'a> {
 
     /// Whether a rule for the host declares the subset.
     pub(super) fn has_subset(&self, name: &str, subset: &str) -> bool {
-        widening(name)
+        host::widening(name)
             .filter_map(|it| self.rules.get(&it))
             .flatten()
             .any(|rule| rule.spec.subsets.iter().any(|it| it.name == subset))
+    }
+
+    /// Labels of the endpoints that documents declare for a host.
+    pub(super) fn endpoint_labels(&self, name: &str) -> &[&'a BTreeMap<String, String>] {
+        self.find(name).map_or(&[], |it| &it.labels)
     }
 
     /// Whether documents declare any host at all.
     pub(super) fn is_empty(&self) -> bool {
         self.hosts.is_empty()
     }
-}
-
-/// The name, then `*.` over each of its suffixes, the longest first.
-fn widening(name: &str) -> impl Iterator<Item = String> {
-    let mut rest = name;
-    std::iter::once(name.to_owned()).chain(std::iter::from_fn(move || {
-        let (_, parent) = rest.split_once('.')?;
-        rest = parent;
-        Some(format!("*.{parent}"))
-    }))
 }
