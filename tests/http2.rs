@@ -114,17 +114,17 @@ fn sigterm_says_goaway_and_lets_streams_end() {
     let mut gateway = scene("HTTP", upstream.address());
     let address = gateway.address(80);
     let runtime = runtime();
-    let connection = runtime.block_on(async {
+    let (driver, _client) = runtime.block_on(async {
         let stream = TcpStream::connect(address).await.unwrap();
         let (client, connection) = h2::client::handshake(stream).await.unwrap();
         let driver = tokio::spawn(connection);
         let mut client = client.ready().await.unwrap();
         let (response, _) = client.send_request(get("http://h/"), true).unwrap();
         assert_eq!(read(response).await.unwrap().0, 200);
-        driver
+        (driver, client)
     });
     gateway.signal("TERM");
-    let ended = runtime.block_on(async { tokio::time::timeout(crate::harness::PATIENCE, connection).await });
+    let ended = runtime.block_on(async { tokio::time::timeout(crate::harness::PATIENCE, driver).await });
     assert!(ended.is_ok(), "the connection ends after GOAWAY");
     assert!(gateway.wait().success());
 }

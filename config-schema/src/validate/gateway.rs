@@ -166,7 +166,8 @@ fn tls(check: &mut Check<'_, Gateway>, at: &str, tls: &ServerTls) {
             }
         }
         TlsMode::IstioMutual => {
-            if sources > 0 || !tls.ca_certificates.is_empty() {
+            let own = [&tls.server_certificate, &tls.private_key, &tls.ca_certificates];
+            if sources > 0 || own.iter().any(|it| !it.is_empty()) {
                 check.error(at, "ISTIO_MUTUAL takes the mesh's certificates and cannot have associated ones");
             }
         }

@@ -13,6 +13,9 @@ use crate::value::{Cidr, host};
 /// Name that stands for all sidecars.
 pub(super) const MESH: &str = "mesh";
 
+/// Beginning of the names by which clusters of a mesh reach each other.
+const MULTI_CLUSTER: &str = "outbound_.";
+
 pub(super) fn check(resource: &Resource<VirtualService>, problems: &mut Problems) {
     let mut check = Check::new(resource, problems);
     let VirtualService { hosts, gateways, http, tls, tcp, export_to } = check.spec();
@@ -55,7 +58,9 @@ fn hosts(check: &mut Check<'_, VirtualService>, hosts: &[String], for_mesh: bool
     let mut seen: HashSet<String> = HashSet::new();
     for (index, name) in hosts.iter().enumerate() {
         let field = format!("spec.hosts[{index}]");
-        if !host::is_ip(name) {
+        if name.starts_with(MULTI_CLUSTER) {
+            check.expect(&field, host::check_sni(name));
+        } else if !host::is_ip(name) {
             check.expect(&field, host::check_wildcard(name));
         }
         if name == "*" && for_mesh {

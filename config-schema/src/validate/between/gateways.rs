@@ -141,7 +141,8 @@ fn conflicts(scene: &Scene<'_>, problems: &mut Problems) {
                 let message =
                     format!("gateway {other} has the same selector and claims the same host of port {}", port.number);
                 let field = format!("spec.servers[{index}].hosts");
-                problems.push(gateway.problem(code::CONFLICTING_GATEWAYS, Severity::Error, field, message));
+                // The order of age decides which of them serves, so nothing is undefined here.
+                problems.push(gateway.problem(code::CONFLICTING_GATEWAYS, Severity::Warning, field, message));
             }
         }
     }
