@@ -45,7 +45,7 @@ pub struct Options {
 
 /// Runs until a signal ends it; the candidate is the configuration it begins with.
 pub fn run(options: Options, first: Candidate) -> anyhow::Result<()> {
-    let workers = match first.workers {
+    let workers = match first.fixed.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         asked => asked as usize,
     };
@@ -135,10 +135,10 @@ async fn serve(
     telemetry: Arc<Telemetry>,
 ) -> anyhow::Result<()> {
     let Options { paths, ready_file, watch } = options;
-    let resolver = Resolver::new(&first.dns_servers).map_err(anyhow::Error::msg)?;
+    let resolver = Resolver::new(&first.fixed.dns_servers).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::new()?;
-    let admin = bind("admin.address", first.admin).await?;
-    let health = bind("health.address", first.health).await?;
+    let admin = bind("admin.address", first.fixed.admin).await?;
+    let health = bind("health.address", first.fixed.health).await?;
     let reloader = Reloader::start(paths, first, (live, listeners, counts), resolver, telemetry).await;
     let reloader = Arc::new(reloader.map_err(|problem| anyhow::anyhow!("{}", problem.message))?);
     let readiness = Arc::new(Readiness::default());

@@ -30,13 +30,13 @@ pub(super) struct Arguments {
     /// A header of the request, as `name: value`; may be given several times.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// Address of the client.
+    /// Address of the client; for policies by address.
     #[arg(long)]
     source_ip: Option<IpAddr>,
-    /// Server name of the TLS handshake.
+    /// Server name of the TLS handshake; for servers that are chosen by it.
     #[arg(long)]
     sni: Option<String>,
-    /// Size of the request's body in bytes.
+    /// Size of the request's body in bytes; for policies by size.
     #[arg(long, value_name = "BYTES")]
     data: Option<u64>,
     /// Method of the request.
@@ -66,6 +66,15 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let (documents, _) = config_schema::read(&arguments.config.paths);
     let mut teller = Teller { documents: &documents, steps: Vec::new() };
+    for (what, given) in [
+        ("client", arguments.source_ip.map(|it| it.to_string())),
+        ("sni", arguments.sni.clone()),
+        ("body", arguments.data.map(|it| format!("{it} bytes"))),
+    ] {
+        if let Some(given) = given {
+            teller.step(what, format!("{given}; no policy asks for it yet"));
+        }
+    }
     teller.decide(&candidate.snapshot, &asked);
     match arguments.output {
         Output::Text => print(&teller.text()),

@@ -15,6 +15,7 @@ use super::client;
 use super::exchange::{Client, Exchange, Way};
 use super::forward;
 use crate::listener::http1::host;
+use crate::listener::limits::MAX_HEAD_FIELDS;
 use crate::local_reply::{Flow, LocalReply, Reason};
 use crate::routing::path;
 use crate::routing::redirect::Redirect;
@@ -24,6 +25,10 @@ use crate::routing::route::{Action, Route};
 /// Prepares a request and finds its route; answers it where no upstream is asked.
 pub(super) fn admit(session: &mut Session, exchange: &mut Exchange) -> Flow {
     let request = session.req_header_mut();
+    // HTTP/1.1 heads were counted by the guard; the frames of HTTP/2 carry no such bound.
+    if request.headers.len() > MAX_HEAD_FIELDS {
+        return refuse(exchange, Reason::HeadTooLarge);
+    }
     let target = target(request, exchange)?;
     if request.raw_path() != target.as_bytes() && request.set_raw_path(target.as_bytes()).is_err() {
         return refuse(exchange, Reason::BadPath);

@@ -6,6 +6,7 @@
 
 pub mod watch;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,14 +43,38 @@ pub struct Candidate {
     pub snapshot: Snapshot,
     /// Warnings.
     pub problems: Problems,
+    /// What only a start can change.
+    pub fixed: Fixed,
+}
+
+/// Settings that take effect at the start alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fixed {
     /// Servers that names are looked up at; empty for the system's.
-    pub dns_servers: Vec<std::net::SocketAddr>,
+    pub dns_servers: Vec<SocketAddr>,
     /// Worker threads asked for; 0 is one per core.
     pub workers: u32,
     /// Address of the operator's port.
-    pub admin: std::net::SocketAddr,
+    pub admin: SocketAddr,
     /// Address of the health checks' port.
-    pub health: std::net::SocketAddr,
+    pub health: SocketAddr,
+}
+
+impl Fixed {
+    /// Warns of each setting that was changed and has to wait.
+    fn compare(&self, asked: &Self, problems: &mut Problems) {
+        for (changed, field) in [
+            (self.dns_servers != asked.dns_servers, "spec.dns.servers"),
+            (self.workers != asked.workers, "spec.workers"),
+            (self.admin != asked.admin, "spec.admin.address"),
+            (self.health != asked.health, "spec.health.address"),
+        ] {
+            if changed {
+                let message = format!("{field} of GatewaySettings takes effect at the next start");
+                problems.push(Problem::new(code::SCHEMA_WARNING, Severity::Warning, message).field(field));
+            }
+        }
+    }
 }
 
 /// Reads, validates and compiles; nothing is bound, asked or published.
@@ -57,14 +82,16 @@ pub fn candidate(paths: &[PathBuf], before: Option<&Snapshot>) -> Result<Candida
     let (documents, read) = config_schema::read(paths);
     let (config, mut problems) = validate::config(documents, read).map_err(located)?;
     let settings = &config.settings;
-    let address = |text: &str| text.parse().unwrap_or_else(|_| std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    let address = |text: &str| text.parse().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
     let result = compile::snapshot(&config, before, SystemTime::now());
     match result {
         Ok(snapshot) => Ok(Candidate {
-            dns_servers: settings.dns.servers.iter().filter_map(|it| it.parse().ok()).collect(),
-            workers: settings.workers,
-            admin: address(&settings.admin.address),
-            health: address(&settings.health.address),
+            fixed: Fixed {
+                dns_servers: settings.dns.servers.iter().filter_map(|it| it.parse().ok()).collect(),
+                workers: settings.workers,
+                admin: address(&settings.admin.address),
+                health: address(&settings.health.address),
+            },
             snapshot,
             problems: located(problems),
         }),
@@ -89,6 +116,10 @@ pub struct Reloader {
     resolver: Resolver,
     telemetry: Arc<Telemetry>,
     last: Mutex<Report>,
+    /// Held while a reload runs, so that each builds on the one before.
+    turn: tokio::sync::Mutex<()>,
+    /// What only a start can change.
+    fixed: Fixed,
 }
 
 impl Reloader {
@@ -109,6 +140,8 @@ impl Reloader {
             resolver,
             telemetry,
             last: Mutex::new(report),
+            turn: tokio::sync::Mutex::new(()),
+            fixed: first.fixed,
         };
         let problems = first.problems;
         reloader.publish(Arc::new(first.snapshot), None).await?;
@@ -118,11 +151,13 @@ impl Reloader {
 
     /// Takes the files as they are now.
     pub async fn reload(&self) -> Report {
+        let _turn = self.turn.lock().await;
         let before = self.live.pin();
         let (paths, current) = (self.paths.clone(), Arc::clone(&before));
         let compiled = tokio::task::spawn_blocking(move || candidate(&paths, Some(&current))).await;
         let result = match compiled {
-            Ok(Ok(Candidate { snapshot, mut problems, .. })) => {
+            Ok(Ok(Candidate { snapshot, mut problems, fixed })) => {
+                self.fixed.compare(&fixed, &mut problems);
                 match self.publish(Arc::new(snapshot), Some(&before)).await {
                     Ok(()) => Ok(problems),
                     Err(problem) => {
@@ -215,7 +250,7 @@ impl Reloader {
     }
 
     /// Declared ports and the addresses that are really bound.
-    pub async fn addresses(&self) -> Vec<(u16, std::net::SocketAddr)> {
+    pub async fn addresses(&self) -> Vec<(u16, SocketAddr)> {
         self.listeners.lock().await.addresses().map(|(key, address)| (key.port, address)).collect()
     }
 

@@ -15,6 +15,8 @@ const MAX_PENDING_BYTES: usize = 4 << 20;
 const EAGER_BYTES: usize = 64 << 10;
 /// Longest time a line waits.
 const TURN: Duration = Duration::from_millis(100);
+/// Longest wait for the last lines at the end of the process.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 /// Path that means the standard output.
 const STANDARD_OUTPUT: &str = "/dev/stdout";
 
@@ -32,6 +34,7 @@ struct Control {
     reopen: bool,
     eager: bool,
     stop: bool,
+    stopped: bool,
 }
 
 impl LogWriter {
@@ -62,7 +65,7 @@ impl LogWriter {
         drop(pending);
         if is_full {
             self.control.lock().unwrap_or_else(PoisonError::into_inner).eager = true;
-            self.wake.notify_one();
+            self.wake.notify_all();
         }
     }
 
@@ -72,7 +75,7 @@ impl LogWriter {
         control.file = file.map(Into::into);
         control.reopen = true;
         control.eager = true;
-        self.wake.notify_one();
+        self.wake.notify_all();
     }
 
     /// Lines that were dropped.
@@ -80,11 +83,13 @@ impl LogWriter {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Writes what is pending and ends the thread.
+    /// Writes what is pending and ends the thread; a sink that does not take it is not waited for long.
     pub fn stop(&self) {
         let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         control.stop = true;
-        self.wake.notify_one();
+        self.wake.notify_all();
+        let ended = self.wake.wait_timeout_while(control, LAST_WRITE, |it| !it.stopped);
+        drop(ended.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn run(&self) {
@@ -105,6 +110,8 @@ impl LogWriter {
                 chunk.shrink_to(EAGER_BYTES * 2);
             }
             if stop {
+                self.control.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+                self.wake.notify_all();
                 return;
             }
         }

@@ -121,6 +121,10 @@ pub struct Observation<'a> {
     pub sent: u64,
 }
 
+/// What requests beyond the bound are counted under.
+const OTHER: DestinationLabels<'static> =
+    DestinationLabels::Cluster { name: "other", host: "other", namespace: "unknown" };
+
 /// What tells two series of one destination apart.
 type Kind = (u16, &'static str, bool, Option<u8>);
 
@@ -182,7 +186,18 @@ impl RequestSeries {
                 seen.insert(cluster.into(), HashMap::new());
             }
             let Some(kinds) = seen.get_mut(cluster) else { return };
-            let handles = kinds.entry(kind).or_insert_with(|| self.open(*destination, kind));
+            if !kinds.contains_key(&kind) && self.open.fetch_add(1, Ordering::Relaxed) < MAX_SERIES {
+                kinds.insert(kind, self.handles(*destination, kind));
+            }
+            let other;
+            let handles = match kinds.get(&kind) {
+                Some(handles) => handles,
+                None => {
+                    self.overflow.inc();
+                    other = self.handles(OTHER, (0, "-", false, None));
+                    &other
+                }
+            };
             handles.requests.inc();
             handles.duration.observe(milliseconds(*duration));
             handles.received.observe(bytes(*received));
@@ -190,20 +205,10 @@ impl RequestSeries {
         });
     }
 
-    /// The handles of a combination that this thread has not seen.
-    fn open(&self, destination: DestinationLabels<'_>, kind: Kind) -> Handles {
+    /// The handles of a combination.
+    fn handles(&self, destination: DestinationLabels<'_>, kind: Kind) -> Handles {
         let labels = self.labels(destination, kind);
         let values: Vec<&str> = labels.iter().map(AsRef::as_ref).collect();
-        let is_full = self.open.fetch_add(1, Ordering::Relaxed) >= MAX_SERIES;
-        let other;
-        let values = if is_full {
-            self.overflow.inc();
-            let destination = DestinationLabels::Cluster { name: "other", host: "other", namespace: "unknown" };
-            other = self.labels(destination, (0, "-", false, None));
-            other.iter().map(AsRef::as_ref).collect()
-        } else {
-            values
-        };
         Handles {
             requests: self.requests.with_label_values(&values),
             duration: self.duration.with_label_values(&values),
