@@ -30,9 +30,6 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the end of the last connection is looked for while draining.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
-/// How long the thread of a reload waits for another.
-const RELOAD_THREAD_IDLE: Duration = Duration::from_millis(100);
-
 /// What the operator asked for.
 pub struct Options {
     /// Files and folders of configuration.
@@ -56,8 +53,7 @@ pub fn run(options: Options, first: Candidate) -> anyhow::Result<()> {
     let counts = Arc::new(ConnectionCounts::new(settings.max_connections, settings.max_connections_per_client));
     let workers = (0..workers).map(|index| worker(index, &live, &telemetry)).collect::<anyhow::Result<Vec<_>>>()?;
     let (workers, _threads): (Vec<Worker>, Vec<oneshot::Sender<()>>) = workers.into_iter().unzip();
-    // A reload's thread ends soon after it, and gives its memory back.
-    let runtime = Builder::new_current_thread().enable_all().thread_keep_alive(RELOAD_THREAD_IDLE).build()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     let listeners = ListenerSet::new(workers, Arc::clone(&counts));
     let result = runtime.block_on(serve(options, first, (live, listeners, counts), Arc::clone(&telemetry)));
     telemetry.access_log.stop();

@@ -4,6 +4,7 @@
 //! ports are bound before anything is published, so a port that is taken is a failed
 //! reload. Reading and compiling run beside the workers.
 
+mod background;
 pub mod watch;
 
 use std::net::SocketAddr;
@@ -154,7 +155,7 @@ impl Reloader {
         let _turn = self.turn.lock().await;
         let before = self.live.pin();
         let (paths, current) = (self.paths.clone(), Arc::clone(&before));
-        let compiled = tokio::task::spawn_blocking(move || candidate(&paths, Some(&current))).await;
+        let compiled = background::run(move || candidate(&paths, Some(&current))).await;
         let result = match compiled {
             Ok(Ok(Candidate { snapshot, mut problems, fixed })) => {
                 self.fixed.compare(&fixed, &mut problems);
