@@ -35,6 +35,29 @@ fn localized(example: &str, replacements: &[(&str, String)]) -> Folder {
     folder
 }
 
+/// The configuration that the ConfigMap of the Kubernetes example holds.
+fn kubernetes_config() -> String {
+    let text = fs::read_to_string(examples().join("kubernetes/sluice.yaml")).unwrap();
+    let block = text.split("  config.yaml: |\n").nth(1).unwrap();
+    let lines = block.lines().take_while(|it| it.starts_with("    ") || it.is_empty());
+    lines.map(|it| format!("{}\n", it.strip_prefix("    ").unwrap_or(it))).collect()
+}
+
+#[test]
+fn the_kubernetes_example_serves_the_shop_by_its_service() {
+    let shop = Upstream::echo("shop");
+    let entry = format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: shop}}\nspec:\n  hosts: [shop.shop.svc.cluster.local]\n  resolution: STATIC\n  ports: [{{number: 80, name: http, protocol: HTTP}}]\n  endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]\n",
+        shop.address().port()
+    );
+    let config = kubernetes_config()
+        .replace("\"80\": 8080", "\"80\": 0")
+        .replace("127.0.0.1:15000", "127.0.0.1:0")
+        .replace("0.0.0.0:15021", "127.0.0.1:0");
+    let gateway = Gateway::start(&(config + &entry));
+    assert_eq!(gateway.get("shop.example.com", "/").upstream(), "shop");
+}
+
 #[test]
 fn the_quickstart_serves_shop_and_cart() {
     let (shop, cart) = (Upstream::echo("shop"), Upstream::echo("cart"));

@@ -97,6 +97,27 @@ fn a_port_of_protocol_http2_is_spoken_to_in_http2() {
 }
 
 #[test]
+fn a_grpc_call_is_answered_in_grpcs_own_words() {
+    let upstream = Upstream::echo("a");
+    let gateway = scene("HTTP", upstream.address());
+    let call = Request::post("http://other/pkg.Service/Method")
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .body(())
+        .unwrap();
+    runtime().block_on(async {
+        let stream = TcpStream::connect(gateway.address(80)).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        let driver = tokio::spawn(connection);
+        let mut client = client.ready().await.unwrap();
+        let response = client.send_request(call, true).unwrap().0.await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["grpc-status"], "12");
+        driver.abort();
+    });
+}
+
+#[test]
 fn requests_that_name_their_host_badly_are_refused() {
     let upstream = Upstream::echo("a");
     let gateway = scene("HTTP", upstream.address());

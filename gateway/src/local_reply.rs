@@ -193,6 +193,19 @@ impl Reason {
     }
 }
 
+/// The gRPC status that stands for an HTTP status, as Envoy maps them.
+pub fn grpc_status(status: StatusCode) -> u8 {
+    match status.as_u16() {
+        200 => 0,
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}
+
 /// One response of the gateway's own.
 #[derive(Debug, Clone)]
 pub struct LocalReply {

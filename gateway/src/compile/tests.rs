@@ -68,6 +68,22 @@ fn a_subset_has_the_endpoints_with_its_labels() {
 }
 
 #[test]
+fn workload_entries_and_kubernetes_slices_are_endpoints() {
+    let selected = BASE.replace(
+        "  endpoints: [{address: 10.0.0.1, labels: {version: v1}}, {address: 10.0.0.2, labels: {version: v2}}]",
+        "  workloadSelector: {labels: {app: a}}",
+    );
+    let workload = "---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: w}\nspec: {address: 10.0.0.7, labels: {app: a, version: v1}, ports: {http: 8080}}\n";
+    let snapshot = compiled(&format!("{selected}{workload}{ROUTE}"), None);
+    assert_eq!(destination(&snapshot, "/"), "outbound|80|v1|a.test 10.0.0.7:8080");
+
+    let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: shop}\nspec: {selector: {app: s}, clusterIP: 10.9.9.9, ports: [{name: http, port: 80, targetPort: web}]}\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: s-1, namespace: shop, labels: {kubernetes.io/service-name: s}}\naddressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints:\n- {addresses: [10.0.1.1], conditions: {ready: true}}\n- {addresses: [10.0.1.2], conditions: {ready: false}}\n";
+    let route = ROUTE.replace("{host: a.test, subset: v1}", "{host: s.shop.svc.cluster.local}");
+    let snapshot = compiled(&format!("{BASE}{service}{route}"), None);
+    assert_eq!(destination(&snapshot, "/"), "outbound|80||s.shop.svc.cluster.local 10.0.1.1:8080");
+}
+
+#[test]
 fn an_unchanged_cluster_is_taken_over_and_a_changed_one_is_not() {
     let text = format!("{BASE}{ROUTE}");
     let first = compiled(&text, None);

@@ -12,12 +12,11 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers by which a client could pass for another, or for the gateway itself.
-const CLAIMS: [HeaderName; 5] = [
+const CLAIMS: [HeaderName; 4] = [
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("true-client-ip"),
     HeaderName::from_static("x-forwarded-client-cert"),
-    HeaderName::from_static("x-forwarded-host"),
 ];
 
 /// Prefix of the headers by which Envoys talk to each other.

@@ -101,8 +101,7 @@ pub(super) fn record(
 
 fn observe<'a>(session: &Session, error: Option<&Error>, exchange: &'a Exchange) -> Observation<'a> {
     let request = session.req_header();
-    let content_type = request.headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-    let is_grpc = content_type.is_some_and(|it| it.starts_with(b"application/grpc"));
+    let is_grpc = respond::is_grpc(&request.headers);
     let destination = match exchange.forward() {
         None => DestinationLabels::Unknown,
         Some((_, destination)) => match &destination.target {

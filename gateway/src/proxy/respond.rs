@@ -1,6 +1,6 @@
 //! Writes replies of our own, and finishes the responses of upstreams.
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -9,10 +9,13 @@ use super::exchange::Exchange;
 use super::facts::RequestFacts;
 use crate::filter::header_edits::Headers as _;
 use crate::listener::limits::MAX_DRAIN_BYTES;
-use crate::local_reply::{LocalReply, SERVER};
+use crate::local_reply::{LocalReply, SERVER, grpc_status};
 
 /// Sends a reply; the connection stays when both sides know where the next request begins.
 pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: LocalReply) -> Result<()> {
+    if is_grpc(&session.req_header().headers) {
+        return send_grpc(session, exchange, reply).await;
+    }
     let LocalReply { reason, status, headers, body } = reply;
     let mut response = ResponseHeader::build(status, Some(headers.len() + 4))?;
     for (name, value) in headers {
@@ -37,6 +40,34 @@ pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: Loca
         session.write_response_body(Some(body), true).await?;
     }
     Ok(())
+}
+
+/// Whether a request is a gRPC call, whose client looks for its status in a header of gRPC's own.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let rest = content_type.strip_prefix(b"application/grpc");
+    rest.is_some_and(|it| it.is_empty() || it.starts_with(b"+") || it.starts_with(b";"))
+}
+
+/// Sends a reply in gRPC's form: status 200, and the outcome in `grpc-status` (as Envoy does).
+async fn send_grpc(session: &mut Session, exchange: &Exchange, reply: LocalReply) -> Result<()> {
+    let LocalReply { reason, status, headers, body } = reply;
+    let mut response = ResponseHeader::build(StatusCode::OK, Some(headers.len() + 5))?;
+    for (name, value) in headers {
+        response.insert_header(name, value)?;
+    }
+    response.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))?;
+    response.insert_header("grpc-status", HeaderValue::from(u16::from(grpc_status(status))))?;
+    if let Ok(message) = HeaderValue::from_bytes(&body) {
+        response.insert_header("grpc-message", message)?;
+    }
+    response.insert_header(header::CONTENT_LENGTH, 0)?;
+    decorate(session, &mut response, exchange);
+    response.insert_header(header::SERVER, SERVER)?;
+    if !reason.keeps_connection() || exchange.is_closing() || !can_drain(session) {
+        session.set_keepalive(None);
+    }
+    session.write_response_header(Box::new(response), true).await
 }
 
 /// Whether an unread request body is small enough to be read for the sake of the connection.
