@@ -4,7 +4,7 @@
 
 ## Builds and runs a gateway with two echo upstreams, and prints requests to try.
 demo:
-	cargo run --release -p gateway -- demo
+	cargo run -p gateway -- demo
 
 ## Format, lints, all tests.
 test: tools check

@@ -65,6 +65,19 @@ fn failures_have_envoys_status_text_and_flag() {
 }
 
 #[test]
+fn a_route_has_no_more_time_than_it_says() {
+    // Accepts and says nothing: the connection is made by the kernel.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rules = "  - timeout: 200ms\n    route: [{destination: {host: a.test}}]\n";
+    let gateway = with(&service("a", "HTTP", &[silent.local_addr().unwrap()]), rules);
+    let begun = std::time::Instant::now();
+    let response = gateway.get("h", "/");
+    assert_eq!((response.status, response.text().as_str()), (504, "upstream request timeout"));
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(200));
+    wait_for("its flag", || gateway.output().contains("\" 504 UT response_timeout ").then_some(()));
+}
+
+#[test]
 fn a_switch_of_protocols_that_nobody_asked_for_is_refused() {
     let upstream = Upstream::saying("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: evil\r\n\r\n");
     let gateway = with(&service("a", "HTTP", &[upstream.address()]), ALL);

@@ -53,7 +53,6 @@ pub struct HttpRoute {
     /// Changes path and host before forwarding.
     pub rewrite: Option<Box<Rewrite>>,
     /// Bound on the whole exchange with retries; absent or 0s is none.
-    #[schemars(extend("x-support" = "later"))]
     pub timeout: Option<Duration>,
     /// When a request is tried again.
     #[schemars(extend("x-support" = "later"))]

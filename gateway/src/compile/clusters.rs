@@ -220,7 +220,17 @@ impl<'a> Effective<'a> {
 
     fn tls(&self) -> Tls {
         let Some(tls) = self.block(|it| it.tls.as_ref()) else { return Tls::Off };
-        let ClientTls { mode, sni, insecure_skip_verify, .. } = tls;
+        let ClientTls {
+            mode,
+            sni,
+            insecure_skip_verify,
+            client_certificate: _,
+            private_key: _,
+            ca_certificates: _,
+            credential_name: _,
+            subject_alt_names: _,
+            ca_crl: _,
+        } = tls;
         match mode.unwrap_or(ClientTlsMode::Disable) {
             ClientTlsMode::Disable => Tls::Off,
             ClientTlsMode::Simple | ClientTlsMode::Mutual | ClientTlsMode::IstioMutual => Tls::On {

@@ -99,7 +99,8 @@ fn action(
     let destinations = destinations(placed, place, clusters)?;
     let total_weight = destinations.iter().map(|it| it.weight).sum::<u32>().max(1);
     let rewrite = rule.rewrite.as_deref().map_or(Ok(PathRewrite::Keep), |it| path_rewrite(it, path))?;
-    Ok(Action::Forward(Box::new(Forward { destinations: destinations.into(), total_weight, rewrite })))
+    let timeout = rule.timeout.map(|it| it.0).filter(|it| !it.is_zero());
+    Ok(Action::Forward(Box::new(Forward { destinations: destinations.into(), total_weight, rewrite, timeout })))
 }
 
 fn destinations(

@@ -124,6 +124,12 @@ impl Exchange {
         }
     }
 
+    /// What is left of the route's time; `None` when it has no bound.
+    pub(super) fn time_left(&self, now: Instant) -> Option<Duration> {
+        let (forward, _) = self.forward()?;
+        Some(forward.timeout?.saturating_sub(now - self.started))
+    }
+
     pub(super) fn tries(&self) -> usize {
         self.attempt.number
     }

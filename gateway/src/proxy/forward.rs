@@ -1,5 +1,7 @@
 //! Prepares what the upstream gets: the endpoint, then the head of the request.
 
+use std::time::Instant;
+
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -28,8 +30,17 @@ pub(super) fn choose(exchange: &mut Exchange, draw: (u64, u64)) -> Result<(), Re
 }
 
 /// The peer of the next try.
-pub(super) fn peer(session: &Session, exchange: &mut Exchange, draw: (u64, u64)) -> pingora::Result<Box<HttpPeer>> {
+pub(super) fn peer(
+    session: &Session,
+    exchange: &mut Exchange,
+    now: Instant,
+    draw: (u64, u64),
+) -> pingora::Result<Box<HttpPeer>> {
     exchange.attempt.number += 1;
+    let left = exchange.time_left(now);
+    if left.is_some_and(|it| it.is_zero()) {
+        return Err(give_up(exchange, Reason::UpstreamTimeout));
+    }
     if exchange.attempt.number > 1
         && let Err(reason) = choose(exchange, draw)
     {
@@ -39,7 +50,23 @@ pub(super) fn peer(session: &Session, exchange: &mut Exchange, draw: (u64, u64))
     let Some((lease, (_, destination))) = chosen else { return Err(give_up(exchange, Reason::Internal)) };
     let Target::Cluster(cluster) = &destination.target else { return Err(give_up(exchange, Reason::NoCluster)) };
     let own = session.req_header().headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    peer::for_endpoint(cluster, lease.endpoint(), destination.authority.as_deref().unwrap_or(own))
+    let mut peer = peer::for_endpoint(cluster, lease.endpoint(), destination.authority.as_deref().unwrap_or(own))?;
+    if let Some(left) = left {
+        peer::bound(&mut peer, left);
+    }
+    Ok(peer)
+}
+
+/// Ends a response whose route has no time left, though it still arrives.
+pub(super) fn check_time(exchange: &mut Exchange, now: Instant) -> pingora::Result<()> {
+    match exchange.time_left(now) {
+        Some(left) if left.is_zero() => {
+            let mut error = give_up(exchange, Reason::UpstreamTimeout);
+            error.as_up();
+            Err(error)
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn give_up(exchange: &mut Exchange, reason: Reason) -> Box<Error> {

@@ -15,15 +15,15 @@ mod respond;
 pub mod serve;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 
-use crate::local_reply::Reason;
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
 use exchange::Exchange;
@@ -32,7 +32,7 @@ use exchange::Exchange;
 const MAX_TRIES: usize = 3;
 
 /// Longest time spent on reading the rest of a body for the sake of the connection.
-const MAX_DRAIN_TIME: std::time::Duration = std::time::Duration::from_secs(5);
+const MAX_DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// What every request of one worker works with.
 pub struct Gateway {
@@ -78,7 +78,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-        forward::peer(session, exchange, (fastrand::u64(..), fastrand::u64(..)))
+        forward::peer(session, exchange, Instant::now(), (fastrand::u64(..), fastrand::u64(..)))
     }
 
     fn fail_to_connect(
@@ -88,7 +88,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        exchange.fail(Reason::ConnectFailure, &error);
+        exchange.fail(outcome::connect_failure(&error, exchange.time_left(Instant::now())), &error);
         // Nothing was sent, so another endpoint may be tried, as Istio does by default.
         error.set_retry(exchange.tries() < MAX_TRIES && !session.as_ref().retry_buffer_truncated());
         error
@@ -124,6 +124,17 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         exchange.answered(Instant::now());
         respond::admit(session, response)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        _: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        forward::check_time(exchange, Instant::now())?;
+        Ok(None)
     }
 
     async fn response_filter(

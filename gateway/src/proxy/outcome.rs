@@ -65,6 +65,15 @@ fn reason(error: &Error, exchange: &Exchange) -> Reason {
     }
 }
 
+/// Why no connection came about: the endpoint, or the route's time.
+pub(super) fn connect_failure(error: &Error, left: Option<std::time::Duration>) -> Reason {
+    let late = matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout);
+    match left {
+        Some(left) if late && left.is_zero() => Reason::UpstreamTimeout,
+        Some(_) | None => Reason::ConnectFailure,
+    }
+}
+
 /// Answers an exchange that failed, if an answer can still be given.
 pub(super) async fn answer(session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
     let reason = reason(error, exchange);

@@ -103,6 +103,18 @@ pub fn candidate(paths: &[PathBuf], before: Option<&Snapshot>) -> Result<Candida
     }
 }
 
+/// Keeps a configuration until its last request has ended, so that no worker spends its time on taking it apart.
+async fn bury(old: Arc<Snapshot>) {
+    /// How often is looked, and how long: a request that lasts longer takes it apart itself.
+    const LOOKS: (Duration, u32) = (Duration::from_millis(20), 3000);
+    for _ in 0..LOOKS.1 {
+        if Arc::strong_count(&old) == 1 {
+            return;
+        }
+        tokio::time::sleep(LOOKS.0).await;
+    }
+}
+
 fn located(mut problems: Problems) -> Problems {
     problems.locate();
     problems
@@ -178,6 +190,7 @@ impl Reloader {
                 Err(problems)
             }
         };
+        tokio::spawn(bury(before));
         let success = result.is_ok();
         let problems = result.unwrap_or_else(|problems| problems);
         let report = Report { success, generation: self.live.pin().generation, time: SystemTime::now(), problems };

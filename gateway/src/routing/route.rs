@@ -1,6 +1,7 @@
 //! One compiled rule: what it asks, what it changes, where it leads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -130,6 +131,8 @@ pub struct Forward {
     pub total_weight: u32,
     /// Change of the path.
     pub rewrite: PathRewrite,
+    /// Bound on the whole exchange, retries included.
+    pub timeout: Option<Duration>,
 }
 
 /// One weighted destination.

@@ -47,6 +47,16 @@ pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, authority: &str) -> 
     Ok(Box::new(peer))
 }
 
+/// Bounds each wait of a try by what is left of its route's time.
+pub fn bound(peer: &mut HttpPeer, left: Duration) {
+    let options = &mut peer.options;
+    for limit in [&mut options.connection_timeout, &mut options.total_connection_timeout] {
+        *limit = Some(limit.map_or(left, |it| it.min(left)));
+    }
+    options.read_timeout = Some(left);
+    options.write_timeout = Some(left);
+}
+
 /// What must be the same for two requests to share a connection and Pingora's own key leaves out.
 fn group(cluster: &Cluster) -> u64 {
     let definition = cluster.definition();
