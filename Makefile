@@ -24,11 +24,13 @@ docs:
 bench:
 	tests/bench/run.sh
 
-# What tests need beyond Rust; installed only when it is missing.
+# What the build and the tests need beyond Rust; installed only when it is missing.
 .PHONY: tools
 tools:
-	@for tool in cc kill; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@missing=; \
+	command -v cc >/dev/null || missing="gcc libc6-dev"; \
+	[ -x /bin/kill ] || [ -x /usr/bin/kill ] || missing="$$missing procps"; \
 	if [ -n "$$missing" ]; then \
-	  echo "installing gcc and procps, which the build and the tests need:$$missing"; \
-	  apt-get update -q && apt-get install -y -q gcc libc6-dev procps; \
+	  echo "installing what the build and the tests need: $$missing"; \
+	  apt-get update -q && apt-get install -y -q $$missing; \
 	fi
