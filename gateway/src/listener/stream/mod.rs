@@ -69,7 +69,8 @@ pub struct GuardedStream<S> {
     mode: Mode,
     unread: BytesMut,
     unsent: BytesMut,
-    deadline: Deadline,
+    read_deadline: Deadline,
+    write_deadline: Deadline,
     reading: bool,
     writing: bool,
     ended: bool,
@@ -90,7 +91,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             mode: Mode::Waiting,
             unread: BytesMut::new(),
             unsent: BytesMut::new(),
-            deadline: Deadline::new(),
+            read_deadline: Deadline::new(),
+            write_deadline: Deadline::new(),
             reading: false,
             writing: false,
             ended: false,
@@ -112,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             self.unsent = BytesMut::new();
         }
         let mut searched = 0;
-        self.deadline.after(if self.unread.is_empty() { idle_timeout } else { head_timeout });
+        self.read_deadline.after(if self.unread.is_empty() { idle_timeout } else { head_timeout });
         loop {
             if let Some(arrival) = self.judge(&mut searched) {
                 return arrival;
@@ -120,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             let first_byte = self.unread.is_empty();
             match poll_fn(|cx| self.poll_fill(cx)).await {
                 Ok(0) => return Arrival::Gone,
-                Ok(_) if first_byte => self.deadline.after(head_timeout),
+                Ok(_) if first_byte => self.read_deadline.after(head_timeout),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && !first_byte => {
                     return Arrival::Refused(Reason::HeadTimeout);
@@ -165,23 +167,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         })
     }
 
-    /// Reads more into `unread`; 0 is the end of the stream.
+    /// Reads more into `unread` until the deadline; 0 is the end of the stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = self.poll_more(cx) {
+            return Poll::Ready(result);
+        }
+        ready!(self.read_deadline.poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Reads more into `unread`, however long that takes.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let room = (MAX_HEAD_BYTES + 1).saturating_sub(self.unread.len()).clamp(1, BUFFER_BYTES);
         self.unread.reserve(FIRST_READ.min(room));
         let mut space = (&mut self.unread).limit(room);
-        let read = pin!(self.io.read_buf(&mut space)).poll(cx);
-        match read {
-            Poll::Ready(result) => {
-                let read = result?;
-                self.connection.count_received(read);
-                Poll::Ready(Ok(read))
-            }
-            Poll::Pending => {
-                ready!(self.deadline.poll(cx));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-        }
+        let read = ready!(pin!(self.io.read_buf(&mut space)).poll(cx))?;
+        self.connection.count_received(read);
+        Poll::Ready(Ok(read))
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -201,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             }
             if !self.reading {
                 self.reading = true;
-                self.deadline.after(BODY_IDLE);
+                self.read_deadline.after(BODY_IDLE);
             }
             match self.poll_fill_body(cx, finished) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
@@ -226,10 +228,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// As [`Self::poll_fill`], without a deadline once the message is complete.
+    /// As [`Self::poll_fill`], but after a complete message the client owes nothing more.
     fn poll_fill_body(&mut self, cx: &mut Context<'_>, finished: bool) -> Poll<io::Result<usize>> {
         if finished {
-            self.deadline.after(Duration::from_secs(86_400));
+            return self.poll_more(cx);
         }
         match ready!(self.poll_fill(cx)) {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -237,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
                 Poll::Ready(Err(error))
             }
             other => {
-                self.deadline.after(BODY_IDLE);
+                self.read_deadline.after(BODY_IDLE);
                 Poll::Ready(other)
             }
         }
@@ -275,3 +277,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedStream<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

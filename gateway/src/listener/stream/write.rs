@@ -51,9 +51,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
                 Poll::Pending => {
                     if !self.writing {
                         self.writing = true;
-                        self.deadline.after(WRITE_STALL);
+                        self.write_deadline.after(WRITE_STALL);
                     }
-                    ready!(self.deadline.poll(cx));
+                    ready!(self.write_deadline.poll(cx));
                     self.connection.set_fault(Fault::Stalled);
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
