@@ -21,6 +21,14 @@ fn marked(number: u32, upstream: &Upstream) -> String {
     settings("") + &gateway(ports) + &service("a", "HTTP", &[upstream.address()]) + &routes("h", &rules)
 }
 
+/// A policy that keeps everybody out.
+const DENY_ALL: &str = "---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: deny-all, namespace: istio-system}
+spec: {}
+";
+
 #[test]
 fn no_request_fails_or_sees_two_generations_while_the_configuration_is_swapped() {
     let upstream = Upstream::echo("a");
@@ -158,6 +166,7 @@ fn a_bad_file_changes_nothing_and_is_reported() {
         (good.replace("gateways: [edge]", "gatways: [edge]"), "did you mean `gateways`?"),
         (good.replace("gateways: [edge]", "gateways: [egde]"), "does not exist"),
         (huge, "larger than"),
+        (format!("{good}{DENY_ALL}"), "not enforced yet"),
     ] {
         let report = gateway.reload(&bad);
         assert_eq!((&report["success"], &report["generation"]), (&false.into(), &1.into()));
@@ -170,7 +179,7 @@ fn a_bad_file_changes_nothing_and_is_reported() {
     gateway.ask_admin("POST", "/reload");
     assert!(gateway.is_running());
     let metrics = gateway.ask_admin("GET", "/metrics").text();
-    assert!(metrics.contains("sluice_config_reloads_total{result=\"failure\"} 5"), "{metrics}");
+    assert!(metrics.contains("sluice_config_reloads_total{result=\"failure\"} 6"), "{metrics}");
 }
 
 #[test]
@@ -184,6 +193,19 @@ fn a_port_that_is_taken_is_a_failed_reload() {
     assert_eq!(report["success"], false);
     assert!(report.to_string().contains("cannot listen"), "{report:#}");
     assert_eq!(gateway.get("h", "/").header("x-generation"), Some("1"));
+}
+
+#[test]
+fn check_and_start_refuse_a_policy_that_would_not_be_enforced() {
+    let folder = crate::harness::Folder::new();
+    folder.write("policy.yaml", DENY_ALL);
+    for command in ["check", "run"] {
+        let output = crate::harness::sluice().args([command, "--config"]).arg(folder.path()).output().unwrap();
+        let report = [output.stdout, output.stderr].concat();
+        let report = String::from_utf8_lossy(&report);
+        assert_eq!(output.status.code(), Some(1), "{command}: {report}");
+        assert!(report.contains("would let in whom it keeps out") && report.contains("policy.yaml:5:"), "{report}");
+    }
 }
 
 #[test]

@@ -111,7 +111,7 @@ pub mod code {
     pub const SKIPPED: Code = Code("SLU0006");
     /// Two documents with one kind, namespace and name.
     pub const DUPLICATE_RESOURCE: Code = Code("SLU0007");
-    /// A field that is accepted and not honoured.
+    /// A field that is accepted and not honoured, or a policy that cannot be enforced.
     pub const NOT_HONOURED: Code = Code("SLU0010");
     /// A VirtualService that no gateway uses.
     pub const MESH_ONLY: Code = Code("SLU0020");

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use config_schema::validate::{self, Scope};
 
 use super::{ConfigPaths, EXIT_PROBLEMS, print};
+use crate::reload;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -38,13 +39,17 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let scope = match arguments.scope {
-        Reach::All => Scope::All,
-        Reach::Document => Scope::Document,
+    let paths = &arguments.config.paths;
+    let problems = match arguments.scope {
+        // Exactly what a start would say.
+        Reach::All => reload::candidate(paths, None).map_or_else(|refused| refused, |it| it.problems),
+        Reach::Document => {
+            let (documents, mut problems) = config_schema::read(paths);
+            problems.absorb(validate::check(&documents, Scope::Document));
+            problems.locate();
+            problems
+        }
     };
-    let (documents, mut problems) = config_schema::read(&arguments.config.paths);
-    problems.absorb(validate::check(&documents, scope));
-    problems.locate();
     let report = match arguments.output {
         Format::Text => format!("{}{}\n", problems.render_text(), problems.summary()),
         Format::Json => format!("{:#}\n", problems.render_json()),

@@ -12,6 +12,7 @@ mod matches;
 mod registry;
 mod routes;
 mod settings;
+mod unenforced;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::snapshot::Snapshot;
 
 /// A snapshot of a configuration; `before` is the one that runs, if any.
 pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> Result<Snapshot, Box<Problem>> {
+    unenforced::check(config)?;
     let settings = settings::lower(&config.settings)?;
     let mut clusters = clusters::Clusters::new(config, before);
     let listeners = listeners::compile(config, &mut clusters)?;

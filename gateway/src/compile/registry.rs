@@ -8,6 +8,7 @@ use config_schema::istio::service_entry::{Resolution, ServiceEntry, ServicePort}
 use config_schema::istio::workload_entry::WorkloadEntry;
 use config_schema::kubernetes::endpoint_slice::{EndpointSlice, SERVICE_NAME_LABEL};
 use config_schema::kubernetes::service::ServicePort as KubernetesPort;
+use config_schema::native::settings::GatewaySettings;
 use config_schema::value::host;
 use config_schema::{Documents, Resource};
 
@@ -49,8 +50,14 @@ pub(super) struct Registry<'a> {
     root_namespace: String,
 }
 
+/// Namespace whose policies apply everywhere.
+pub(super) fn root_namespace(settings: &GatewaySettings) -> &str {
+    let root = &settings.mesh_config.root_namespace;
+    if root.is_empty() { "istio-system" } else { root }
+}
+
 impl<'a> Registry<'a> {
-    pub(super) fn of(documents: &'a Documents, settings: &config_schema::native::settings::GatewaySettings) -> Self {
+    pub(super) fn of(documents: &'a Documents, settings: &GatewaySettings) -> Self {
         let mut services: HashMap<String, Service> = HashMap::new();
         for entry in &documents.service_entries {
             let service = lower_entry(entry, documents);
@@ -67,8 +74,7 @@ impl<'a> Registry<'a> {
             let name = host::qualify(&rule.spec.host, &rule.metadata.namespace, domain);
             rules.entry(name).or_default().push(rule);
         }
-        let root = &settings.mesh_config.root_namespace;
-        let root_namespace = if root.is_empty() { "istio-system" } else { root }.to_owned();
+        let root_namespace = root_namespace(settings).to_owned();
         Self { services, rules, node_namespace: settings.node.namespace.clone(), root_namespace }
     }
 

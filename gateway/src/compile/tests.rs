@@ -139,3 +139,37 @@ proptest! {
         }
     }
 }
+
+/// What a snapshot of the base says with this policy beside it.
+fn with_policy(head: &str, spec: &str) -> Result<Snapshot, Box<Problem>> {
+    let text = format!("{BASE}---\napiVersion: security.istio.io/v1\n{head}\nspec: {spec}\n");
+    let (documents, read) = read_text("test.yaml", &text);
+    let (config, _) = validate::config(documents, read).map_err(|it| it.render_text()).unwrap();
+    snapshot(&config, None, SystemTime::UNIX_EPOCH)
+}
+
+#[test]
+fn an_access_policy_of_this_gateway_is_not_served_without() {
+    let policy = "kind: AuthorizationPolicy\nmetadata: {name: p, namespace: istio-system}";
+    let tokens = "kind: RequestAuthentication\nmetadata: {name: p, namespace: istio-system}";
+    for (head, spec) in [
+        (policy, "{}"),
+        (policy, "{action: DENY, rules: [{from: [{source: {ipBlocks: [10.0.0.0/8]}}]}]}"),
+        (policy, "{selector: {matchLabels: {istio: ingressgateway}}}"),
+        (tokens, "{jwtRules: [{issuer: i, jwks: '{\"keys\": []}'}]}"),
+    ] {
+        let problem = with_policy(head, spec).unwrap_err();
+        assert!(problem.message.contains("applies to this gateway and is not enforced yet"), "{spec}: {problem:?}");
+    }
+}
+
+#[test]
+fn an_access_policy_of_another_workload_does_not_matter() {
+    let elsewhere = "kind: AuthorizationPolicy\nmetadata: {name: p, namespace: shop}";
+    let here = "kind: AuthorizationPolicy\nmetadata: {name: p, namespace: istio-system}";
+    for (head, spec) in
+        [(elsewhere, "{}"), (here, "{selector: {matchLabels: {app: cart}}}"), (here, "{action: AUDIT, rules: [{}]}")]
+    {
+        with_policy(head, spec).unwrap();
+    }
+}
