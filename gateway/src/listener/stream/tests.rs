@@ -99,6 +99,7 @@ async fn a_client_that_takes_nothing_is_given_up_while_its_end_is_watched() {
     let error = tokio::select! {
         result = writing => result.unwrap_err(),
         () = watching => unreachable!("watches for ever"),
+        () = tokio::time::sleep(WRITE_STALL * 3) => panic!("the stalled write is never given up"),
     };
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     assert!(start.elapsed() >= WRITE_STALL && start.elapsed() < WRITE_STALL * 2, "{:?}", start.elapsed());
