@@ -1,3 +1,5 @@
+//! Reading decides place and remedy of every mistake in form.
+
 use super::*;
 
 #[track_caller]

@@ -1,3 +1,5 @@
+//! Validation finds what is wrong inside one document and between several.
+
 use super::*;
 use crate::read::read_text;
 

@@ -1,3 +1,5 @@
+//! Compiling resolves names to endpoints, takes clusters over and refuses what it cannot serve.
+
 use config_schema::read::read_text;
 use config_schema::validate;
 use proptest::prelude::*;

@@ -33,6 +33,14 @@ async fn take_head(stream: &mut GuardedStream<DuplexStream>, length: usize) {
     stream.read_exact(&mut head).await.unwrap();
 }
 
+/// Sends a whole request and takes it.
+async fn ask(client: &mut DuplexStream, stream: &mut GuardedStream<DuplexStream>) {
+    let head = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    client.write_all(head).await.unwrap();
+    assert_eq!(stream.read_head(IDLE, HEAD).await, Arrival::Request);
+    take_head(stream, head.len()).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_head_that_drips_is_refused_after_its_timeout() {
     let (mut client, mut stream) = connect();
@@ -78,10 +86,7 @@ async fn a_body_that_stops_arriving_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_nothing_is_given_up_while_its_end_is_watched() {
     let (mut client, mut stream) = connect();
-    let head = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
-    client.write_all(head).await.unwrap();
-    assert_eq!(stream.read_head(IDLE, HEAD).await, Arrival::Request);
-    take_head(&mut stream, head.len()).await;
+    ask(&mut client, &mut stream).await;
 
     let (mut read, mut write) = tokio::io::split(stream);
     let start = Instant::now();
@@ -109,10 +114,7 @@ async fn a_client_that_takes_nothing_is_given_up_while_its_end_is_watched() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_a_little_now_and_then_is_served() {
     let (mut client, mut stream) = connect();
-    let head = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
-    client.write_all(head).await.unwrap();
-    assert_eq!(stream.read_head(IDLE, HEAD).await, Arrival::Request);
-    take_head(&mut stream, head.len()).await;
+    ask(&mut client, &mut stream).await;
     let taking = async {
         let mut taken = 0;
         while taken < PIPE * 4 {

@@ -1,3 +1,5 @@
+//! The index of routes finds what a scan in order finds.
+
 use http::{HeaderMap, HeaderValue, StatusCode};
 use proptest::prelude::*;
 
