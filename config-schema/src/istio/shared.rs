@@ -63,6 +63,11 @@ pub struct LabelSelector {
     pub match_labels: BTreeMap<String, String>,
 }
 
+/// Whether something with these labels has all that are wanted; nothing wanted fits everything.
+pub fn selects(wanted: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
+    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
 /// The resource a policy attaches to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]

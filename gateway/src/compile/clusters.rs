@@ -10,6 +10,7 @@ use config_schema::istio::destination_rule::{
 use config_schema::istio::load_balancer::SimpleBalancer;
 use config_schema::istio::service_entry::Resolution;
 use config_schema::istio::shared::Destination;
+use config_schema::istio::shared::selects;
 use config_schema::value::host;
 use config_schema::{Config, Resource};
 
@@ -96,9 +97,7 @@ impl<'a> Clusters<'a> {
         let instances: Vec<&Instance> = service
             .instances
             .iter()
-            .filter(|it| {
-                subset.is_none_or(|subset| subset.labels.iter().all(|(key, value)| it.labels.get(key) == Some(value)))
-            })
+            .filter(|it| subset.is_none_or(|subset| selects(&subset.labels, &it.labels)))
             .collect();
         let mesh = &self.config.settings.mesh_config;
         let refresh = mesh.dns_refresh_rate.map_or(DNS_REFRESH, |it| it.0);

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use config_schema::istio::gateway::{Gateway, Server};
+use config_schema::istio::shared::selects;
 use config_schema::istio::virtual_service::VirtualService;
 use config_schema::value::host;
 use config_schema::{Config, Problem, Resource};
@@ -61,7 +62,7 @@ pub(super) fn compile(config: &Config, clusters: &mut Clusters<'_>) -> Result<Ve
     let delegates = delegates::collect(&config.documents.virtual_services);
     let mut drafts: BTreeMap<ListenerKey, Draft> = BTreeMap::new();
     let labels = &config.settings.node.labels;
-    let ours = |it: &&Resource<Gateway>| it.spec.selector.iter().all(|(key, value)| labels.get(key) == Some(value));
+    let ours = |it: &&Resource<Gateway>| selects(&it.spec.selector, labels);
     for gateway in config.documents.gateways.iter().filter(ours) {
         for server in &gateway.spec.servers {
             let Some(key) = key(server, &config.settings.bind_address) else {

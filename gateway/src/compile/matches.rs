@@ -2,6 +2,7 @@
 
 use config_schema::Problem;
 use config_schema::istio::route_match::HttpMatch;
+use config_schema::istio::shared::selects;
 use config_schema::native::settings::Node;
 use config_schema::problem::{Severity, code};
 use config_schema::value::{Pattern, StringMatch, host};
@@ -33,7 +34,7 @@ pub(super) fn is_for(it: &HttpMatch, place: Place<'_>, namespace: &str) -> bool 
         return port && it.gateways.iter().any(|name| host::split_namespace(name, namespace) == place.gateway);
     }
     // Compared with the gateway's own labels, as Istio does.
-    let labels = it.source_labels.iter().all(|(key, value)| place.node.labels.get(key) == Some(value));
+    let labels = selects(&it.source_labels, &place.node.labels);
     let own_namespace = it.source_namespace.is_empty() || it.source_namespace == place.node.namespace;
     port && labels && own_namespace
 }

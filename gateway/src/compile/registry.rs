@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use config_schema::istio::destination_rule::DestinationRule;
 use config_schema::istio::service_entry::{Resolution, ServiceEntry, ServicePort};
+use config_schema::istio::shared::selects;
 use config_schema::istio::workload_entry::WorkloadEntry;
 use config_schema::kubernetes::endpoint_slice::{EndpointSlice, SERVICE_NAME_LABEL};
 use config_schema::kubernetes::service::ServicePort as KubernetesPort;
@@ -127,8 +128,7 @@ fn lower_entry(entry: &Resource<ServiceEntry>, documents: &Documents) -> Service
     let mut instances: Vec<Instance> = endpoints.iter().map(instance).collect();
     if let Some(selector) = workload_selector {
         let selected = documents.workload_entries.iter().filter(|it| {
-            it.metadata.namespace == entry.metadata.namespace
-                && selector.labels.iter().all(|(key, value)| it.spec.labels.get(key) == Some(value))
+            it.metadata.namespace == entry.metadata.namespace && selects(&selector.labels, &it.spec.labels)
         });
         instances.extend(selected.map(|it| instance(&it.spec)));
     }

@@ -4,13 +4,11 @@
 //! warning in a log is no lock. Policies of other workloads, and those that refuse nobody,
 //! do not matter here.
 
-use std::collections::BTreeMap;
-
 use config_schema::Config;
 use config_schema::document::Resource;
 use config_schema::istio::authorization_policy::{Action, AuthorizationPolicy};
 use config_schema::istio::request_authentication::RequestAuthentication;
-use config_schema::istio::shared::LabelSelector;
+use config_schema::istio::shared::{LabelSelector, selects};
 use config_schema::native::settings::GatewaySettings;
 use config_schema::problem::{Problem, Severity, code};
 
@@ -42,11 +40,8 @@ fn refuses(action: Option<Action>) -> bool {
 /// Whether a policy is for this gateway. What it is attached to by `targetRefs` may be.
 fn applies<T>(policy: &Resource<T>, selector: Option<&LabelSelector>, settings: &GatewaySettings) -> bool {
     let namespace = &policy.metadata.namespace;
-    let none = BTreeMap::new();
-    let wanted = selector.map_or(&none, |it| &it.match_labels);
-    let labels = &settings.node.labels;
     (*namespace == settings.node.namespace || namespace == super::registry::root_namespace(settings))
-        && wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+        && selector.is_none_or(|it| selects(&it.match_labels, &settings.node.labels))
 }
 
 fn problem<T>(policy: &Resource<T>) -> Box<Problem> {

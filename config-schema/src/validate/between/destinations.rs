@@ -1,10 +1,11 @@
 //! Destinations and the hosts they name: known hosts, subsets and ports.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::Scene;
 use crate::document::Resource;
 use crate::istio::shared::Destination;
+use crate::istio::shared::selects;
 use crate::istio::virtual_service::VirtualService;
 use crate::problem::{Problems, Severity, code};
 use crate::value::host;
@@ -31,9 +32,7 @@ fn subsets(scene: &Scene<'_>, problems: &mut Problems) {
             continue;
         }
         for (index, subset) in rule.spec.subsets.iter().enumerate() {
-            let selects =
-                |it: &&BTreeMap<String, String>| subset.labels.iter().all(|(key, value)| it.get(key) == Some(value));
-            if labels.iter().any(selects) {
+            if labels.iter().any(|it| selects(&subset.labels, it)) {
                 continue;
             }
             let message =

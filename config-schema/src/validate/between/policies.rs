@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Scene;
 use crate::document::Resource;
+use crate::istio::shared::selects;
 use crate::istio::telemetry::Telemetry;
 use crate::problem::{Problems, Severity, code};
 
@@ -34,7 +35,7 @@ fn workloads<T>(
 ) {
     let Some(labels) = labels.filter(|it| !it.is_empty()) else { return };
     let own = &scene.settings.node.labels;
-    if labels.iter().all(|(key, value)| own.get(key) == Some(value)) {
+    if selects(labels, own) {
         return;
     }
     let wanted: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::document::{Documents, Resource};
 use crate::istio::destination_rule::DestinationRule;
 use crate::istio::service_entry::{Resolution, ServiceEntry};
+use crate::istio::shared::selects;
 use crate::value::host;
 
 /// One declared host.
@@ -34,9 +35,7 @@ impl<'a> Registry<'a> {
                 let selected = documents.workload_entries.iter().filter(|it| {
                     let labels = workload_selector.as_ref().map(|it| &it.labels);
                     it.metadata.namespace == entry.metadata.namespace
-                        && labels.is_some_and(|labels| {
-                            labels.iter().all(|(key, value)| it.spec.labels.get(key) == Some(value))
-                        })
+                        && labels.is_some_and(|labels| selects(labels, &it.spec.labels))
                 });
                 declared.labels.extend(selected.map(|it| &it.spec.labels));
                 declared.unresolved = resolution.unwrap_or(Resolution::None) == Resolution::None;
