@@ -5,6 +5,7 @@
 //! reload. Reading and compiling run beside the workers.
 
 mod background;
+mod fixed;
 pub mod watch;
 
 use std::net::SocketAddr;
@@ -15,6 +16,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use config_schema::problem::code;
 use config_schema::{Problem, Problems, Severity, validate};
 
+use self::background::Attempt;
+use self::fixed::Fixed;
 use crate::compile;
 use crate::listener::limits::ConnectionCounts;
 use crate::listener::set::ListenerSet;
@@ -48,54 +51,25 @@ pub struct Candidate {
     pub fixed: Fixed,
 }
 
-/// Settings that take effect at the start alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fixed {
-    /// Servers that names are looked up at; empty for the system's.
-    pub dns_servers: Vec<SocketAddr>,
-    /// Worker threads asked for; 0 is one per core.
-    pub workers: u32,
-    /// Address of the operator's port.
-    pub admin: SocketAddr,
-    /// Address of the health checks' port.
-    pub health: SocketAddr,
-}
-
-impl Fixed {
-    /// Warns of each setting that was changed and has to wait.
-    fn compare(&self, asked: &Self, problems: &mut Problems) {
-        for (changed, field) in [
-            (self.dns_servers != asked.dns_servers, "spec.dns.servers"),
-            (self.workers != asked.workers, "spec.workers"),
-            (self.admin != asked.admin, "spec.admin.address"),
-            (self.health != asked.health, "spec.health.address"),
-        ] {
-            if changed {
-                let message = format!("{field} of GatewaySettings takes effect at the next start");
-                problems.push(Problem::new(code::SCHEMA_WARNING, Severity::Warning, message).field(field));
-            }
-        }
-    }
-}
-
 /// Reads, validates and compiles; nothing is bound, asked or published.
 pub fn candidate(paths: &[PathBuf], before: Option<&Snapshot>) -> Result<Candidate, Problems> {
+    prepare(paths, before, &Attempt::default())
+}
+
+/// [`candidate`], stopping between its steps when nobody waits for it any more.
+fn prepare(paths: &[PathBuf], before: Option<&Snapshot>, attempt: &Attempt) -> Result<Candidate, Problems> {
     let (documents, read) = config_schema::read(paths);
+    if attempt.is_over() {
+        return Err(Problems::default());
+    }
     let (config, mut problems) = validate::config(documents, read).map_err(located)?;
-    let settings = &config.settings;
-    let address = |text: &str| text.parse().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
+    if attempt.is_over() {
+        return Err(Problems::default());
+    }
+    let fixed = Fixed::of(&config.settings);
     let result = compile::snapshot(&config, before, SystemTime::now());
     match result {
-        Ok(snapshot) => Ok(Candidate {
-            fixed: Fixed {
-                dns_servers: settings.dns.servers.iter().filter_map(|it| it.parse().ok()).collect(),
-                workers: settings.workers,
-                admin: address(&settings.admin.address),
-                health: address(&settings.health.address),
-            },
-            snapshot,
-            problems: located(problems),
-        }),
+        Ok(snapshot) => Ok(Candidate { fixed, snapshot, problems: located(problems) }),
         Err(problem) => {
             problems.push(*problem);
             Err(located(problems))
@@ -129,8 +103,8 @@ pub struct Reloader {
     resolver: Resolver,
     telemetry: Arc<Telemetry>,
     last: Mutex<Report>,
-    /// Held while a reload runs, so that each builds on the one before.
-    turn: tokio::sync::Mutex<()>,
+    /// Held while a reload runs, so that each builds on the one before; what the last one cost.
+    turn: tokio::sync::Mutex<Duration>,
     /// What only a start can change.
     fixed: Fixed,
 }
@@ -153,7 +127,7 @@ impl Reloader {
             resolver,
             telemetry,
             last: Mutex::new(report),
-            turn: tokio::sync::Mutex::new(()),
+            turn: tokio::sync::Mutex::new(Duration::ZERO),
             fixed: first.fixed,
         };
         let problems = first.problems;
@@ -164,10 +138,15 @@ impl Reloader {
 
     /// Takes the files as they are now.
     pub async fn reload(&self) -> Report {
-        let _turn = self.turn.lock().await;
+        let mut turn = self.turn.lock().await;
         let before = self.live.pin();
         let (paths, current) = (self.paths.clone(), Arc::clone(&before));
-        let compiled = background::run(move || candidate(&paths, Some(&current))).await;
+        let work = move |attempt: &Attempt| prepare(&paths, Some(&current), attempt);
+        let done = background::run(*turn, work).await;
+        let compiled = done.map(|it| {
+            *turn = it.cost;
+            it.result
+        });
         let result = match compiled {
             Ok(Ok(Candidate { snapshot, mut problems, fixed })) => {
                 self.fixed.compare(&fixed, &mut problems);
