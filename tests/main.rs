@@ -11,6 +11,8 @@ mod routing;
 mod hostile;
 /// Swap under load: no failed request, no request with two generations, a bad file changes nothing.
 mod reload;
+/// Retries, timeouts, balancing, ejection, bounds, faults and mirrors.
+mod traffic;
 /// Upstreams that fail, go away, or are found by DNS.
 mod upstreams;
 /// HTTP/2 on both sides.

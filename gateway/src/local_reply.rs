@@ -9,6 +9,8 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+
 /// Whether a request goes on, or is answered here.
 ///
 /// A refusal is an ordinary outcome, not an error, and `?` passes it up.
@@ -48,16 +50,22 @@ pub enum Reason {
     Preflight,
     /// The route's destination does not exist.
     NoCluster,
+    /// The operator injects an error.
+    FaultAbort,
     /// The destination has no usable endpoint.
     NoHealthyEndpoint,
+    /// The destination is asked too much at once.
+    Overflow,
     /// No connection to the endpoint.
     ConnectFailure,
     /// The endpoint closed the connection before its response.
     UpstreamClosed,
     /// The endpoint answered something that is no HTTP.
     UpstreamProtocol,
-    /// The endpoint took too long.
+    /// The exchange took longer than its route admits.
     UpstreamTimeout,
+    /// The last try took longer than one may.
+    TryTimeout,
     /// The client went away; nothing can be answered.
     ClientGone,
     /// A defect of the gateway.
@@ -76,9 +84,14 @@ impl Reason {
             Self::NoRoute => 404,
             Self::HttpsRedirect | Self::Redirect => 301,
             Self::DirectResponse | Self::Preflight => 200,
-            Self::NoCluster | Self::NoHealthyEndpoint | Self::ConnectFailure | Self::UpstreamClosed => 503,
+            Self::NoCluster
+            | Self::FaultAbort
+            | Self::NoHealthyEndpoint
+            | Self::Overflow
+            | Self::ConnectFailure
+            | Self::UpstreamClosed => 503,
             Self::UpstreamProtocol => 502,
-            Self::UpstreamTimeout => 504,
+            Self::UpstreamTimeout | Self::TryTimeout => 504,
             Self::ClientGone => 0,
             Self::Internal => 500,
         }
@@ -91,11 +104,13 @@ impl Reason {
             Self::HeadTimeout | Self::BodyTimeout => "SI",
             Self::NoRoute => "NR",
             Self::NoCluster => "NC",
+            Self::FaultAbort => "FI",
             Self::NoHealthyEndpoint => "UH",
+            Self::Overflow => "UO",
             Self::ConnectFailure => "UF",
             Self::UpstreamClosed => "UC",
             Self::UpstreamProtocol => "UPE",
-            Self::UpstreamTimeout => "UT",
+            Self::UpstreamTimeout | Self::TryTimeout => "UT",
             Self::ClientGone => "DC",
             Self::BadPath
             | Self::ConnectRefused
@@ -122,11 +137,14 @@ impl Reason {
             Self::HttpsRedirect | Self::Redirect | Self::DirectResponse => "direct_response",
             Self::Preflight => "cors_preflight",
             Self::NoCluster => "cluster_not_found",
+            Self::FaultAbort => "fault_filter_abort",
             Self::NoHealthyEndpoint => "no_healthy_upstream",
+            Self::Overflow => "upstream_reset_before_response_started{overflow}",
             Self::ConnectFailure => "upstream_reset_before_response_started{connection_failure}",
             Self::UpstreamClosed => "upstream_reset_before_response_started{connection_termination}",
             Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
             Self::UpstreamTimeout => "response_timeout",
+            Self::TryTimeout => "upstream_per_try_timeout",
             Self::ClientGone => "downstream_remote_disconnect",
             Self::Internal => "internal_error",
         }
@@ -135,7 +153,9 @@ impl Reason {
     /// Envoy's text for the client.
     pub fn text(self) -> &'static str {
         match self {
+            Self::FaultAbort => "fault filter abort",
             Self::NoHealthyEndpoint => "no healthy upstream",
+            Self::Overflow => "upstream connect error or disconnect/reset before headers. reset reason: overflow",
             Self::ConnectFailure => {
                 "upstream connect error or disconnect/reset before headers. reset reason: connection failure"
             }
@@ -145,7 +165,7 @@ impl Reason {
             Self::UpstreamProtocol => {
                 "upstream connect error or disconnect/reset before headers. reset reason: protocol error"
             }
-            Self::UpstreamTimeout => "upstream request timeout",
+            Self::UpstreamTimeout | Self::TryTimeout => "upstream request timeout",
             Self::HeadTimeout => "request header timeout",
             Self::BodyTimeout => "stream timeout",
             Self::MalformedHead
@@ -173,8 +193,10 @@ impl Reason {
             | Self::Redirect
             | Self::DirectResponse
             | Self::Preflight
+            | Self::FaultAbort
             | Self::NoCluster
             | Self::NoHealthyEndpoint
+            | Self::Overflow
             | Self::ConnectFailure => true,
             Self::MalformedHead
             | Self::HeadTooLarge
@@ -187,6 +209,7 @@ impl Reason {
             | Self::UpstreamClosed
             | Self::UpstreamProtocol
             | Self::UpstreamTimeout
+            | Self::TryTimeout
             | Self::ClientGone
             | Self::Internal => false,
         }
@@ -223,7 +246,14 @@ impl LocalReply {
     /// The usual answer for a reason.
     pub fn because(reason: Reason) -> Self {
         let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { reason, status, headers: Vec::new(), body: Bytes::from_static(reason.text().as_bytes()) }
+        // Envoy's mark for clients that shall back off.
+        let marks = (reason == Reason::Overflow).then(|| (OVERLOADED, HeaderValue::from_static("true")));
+        Self {
+            reason,
+            status,
+            headers: marks.into_iter().collect(),
+            body: Bytes::from_static(reason.text().as_bytes()),
+        }
     }
 
     /// The bytes of an answer on an HTTP/1.1 connection that is closed after it.

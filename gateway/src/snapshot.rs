@@ -15,7 +15,8 @@ use crate::listener::set::{ListenerKey, Wanted};
 use crate::routing::host_table::HostTable;
 use crate::routing::path::Normalization;
 use crate::telemetry::access_log::AccessLogFormat;
-use crate::upstream::cluster::{Cluster, Definition};
+use crate::upstream::cluster::Cluster;
+use crate::upstream::definition::Definition;
 
 /// One compiled configuration.
 #[derive(Debug)]

@@ -14,6 +14,11 @@ pub(crate) struct Upstream {
     requests: Arc<AtomicUsize>,
 }
 
+/// A whole response.
+pub(crate) fn response(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} Any\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
 impl Upstream {
     /// Answers 200 with its name, the request line, the headers and the body.
     pub(crate) fn echo(name: &'static str) -> Self {
@@ -29,6 +34,26 @@ impl Upstream {
                 }
             }
         })
+    }
+
+    /// Answers each request as the function says, which gets its number from 1 and its text.
+    pub(crate) fn answering(answer: impl Fn(usize, &str) -> String + Send + Sync + 'static) -> Self {
+        Self::start(move |stream, requests| {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut stream = stream;
+            while let Some(request) = read_request(&mut reader) {
+                let number = requests.fetch_add(1, Ordering::SeqCst) + 1;
+                let answer = answer(number, &request);
+                if stream.write_all(answer.as_bytes()).is_err() || answer.is_empty() {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// Answers every request with this status and its name.
+    pub(crate) fn status(name: &'static str, status: u16) -> Self {
+        Self::answering(move |_, _| response(status, name))
     }
 
     /// Reads one head and answers with these bytes, then closes.

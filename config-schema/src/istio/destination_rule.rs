@@ -36,21 +36,17 @@ pub struct TrafficPolicy {
     /// How many connections and requests.
     pub connection_pool: Option<ConnectionPool>,
     /// When an endpoint is left out for a while.
-    #[schemars(extend("x-support" = "later"))]
     pub outlier_detection: Option<OutlierDetection>,
     /// TLS towards the upstream; absent is plain text.
     pub tls: Option<ClientTls>,
     /// Policies that replace this one for single ports.
-    #[schemars(extend("x-support" = "later"))]
     pub port_level_settings: Vec<PortTrafficPolicy>,
     /// Carries TCP through another proxy.
     #[schemars(extend("x-support" = "later"))]
     pub tunnel: Option<Tunnel>,
     /// Sends a PROXY header to the upstream.
-    #[schemars(extend("x-support" = "later"))]
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Bounds retries in proportion to requests.
-    #[schemars(extend("x-support" = "later"))]
     pub retry_budget: Option<RetryBudget>,
 }
 
@@ -97,18 +93,14 @@ pub struct ConnectionPool {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct TcpSettings {
     /// Most connections of this gateway to the host.
-    #[schemars(extend("x-support" = "later"))]
     pub max_connections: i32,
     /// Bound on connecting; default 10s.
     pub connect_timeout: Option<Duration>,
     /// Keep-alive probes of the kernel.
-    #[schemars(extend("x-support" = "later"))]
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// Longest life of a connection.
-    #[schemars(extend("x-support" = "later"))]
     pub max_connection_duration: Option<Duration>,
     /// Closes a connection after this idle time; default 1h, 0s is never.
-    #[schemars(extend("x-support" = "later"))]
     pub idle_timeout: Option<Duration>,
 }
 
@@ -129,29 +121,22 @@ pub struct TcpKeepalive {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct HttpSettings {
     /// Most requests that wait for a connection.
-    #[schemars(extend("x-support" = "later"))]
     pub http1_max_pending_requests: i32,
     /// Most requests under way, of HTTP/1.1 too.
-    #[schemars(extend("x-support" = "later"))]
     pub http2_max_requests: i32,
     /// Most requests of one connection; 0 is no bound, 1 turns keep-alive off.
-    #[schemars(extend("x-support" = "later"))]
     pub max_requests_per_connection: i32,
     /// Most retries under way.
-    #[schemars(extend("x-support" = "later"))]
     pub max_retries: i32,
     /// Closes a connection after this idle time; default 1h.
-    #[schemars(extend("x-support" = "later"))]
     pub idle_timeout: Option<Duration>,
     /// Whether HTTP/2 is spoken on HTTP/1.1 ports.
     pub h2_upgrade_policy: Option<H2UpgradePolicy>,
     /// Speaks the client's version of HTTP.
-    #[schemars(extend("x-support" = "later"))]
     pub use_client_protocol: bool,
     /// Most streams of one HTTP/2 connection.
     pub max_concurrent_streams: i32,
     /// PING frames.
-    #[schemars(extend("x-support" = "later"))]
     pub http2_keep_alive: Option<H2KeepAlive>,
 }
 
@@ -174,6 +159,7 @@ pub struct H2KeepAlive {
     /// Time between PINGs.
     pub interval: Option<Duration>,
     /// Bound on the answer.
+    #[schemars(extend("x-support" = "later"))]
     pub timeout: Option<Duration>,
 }
 
@@ -286,6 +272,7 @@ pub struct RetryBudget {
     pub percent: Option<f64>,
     /// Retries always admitted; default 3.
     pub min_retry_concurrency: u32,
-    /// Time over which requests are counted.
+    /// Time over which requests are counted; here those of this moment are.
+    #[schemars(extend("x-support" = "later"))]
     pub budget_interval: Option<Duration>,
 }

@@ -14,19 +14,14 @@ pub struct LoadBalancer {
     /// An algorithm without settings; default LEAST_REQUEST.
     pub simple: Option<SimpleBalancer>,
     /// The same endpoint for the same key.
-    #[schemars(extend("x-support" = "later"))]
     pub consistent_hash: Option<ConsistentHash>,
     /// Preference for near endpoints.
-    #[schemars(extend("x-support" = "later"))]
     pub locality_lb_setting: Option<LocalityLb>,
     /// Preference for endpoints of the own zone.
-    #[schemars(extend("x-support" = "later"))]
     pub zone_aware_lb_setting: Option<ZoneAwareLb>,
     /// Use `warmup.duration`.
-    #[schemars(extend("x-support" = "later"))]
     pub warmup_duration_secs: Option<Duration>,
     /// Gives new endpoints less traffic at first.
-    #[schemars(extend("x-support" = "later"))]
     pub warmup: Option<Warmup>,
 }
 
@@ -153,6 +148,7 @@ pub struct ZoneAwareLb {
     /// Labels by which endpoints are ranked.
     pub failover_priority: Vec<String>,
     /// Least number of endpoints; default 6.
+    #[schemars(extend("x-support" = "later"))]
     pub min_cluster_size: Option<u64>,
 }
 

@@ -38,7 +38,6 @@ pub struct MeshConfig {
     /// How paths are normalised before anything judges them.
     pub path_normalization: Option<PathNormalization>,
     /// Retries of routes that name none.
-    #[schemars(extend("x-support" = "later"))]
     pub default_http_retry_policy: Option<Retry>,
     /// Policy of hosts without a DestinationRule.
     #[schemars(extend("x-support" = "later"))]
@@ -49,7 +48,6 @@ pub struct MeshConfig {
     /// Bound on connecting to an upstream; default 10s.
     pub connect_timeout: Option<Duration>,
     /// Keep-alive probes of the kernel.
-    #[schemars(extend("x-support" = "later"))]
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// Longest time between DNS queries for one name; default 60s.
     pub dns_refresh_rate: Option<Duration>,
@@ -57,7 +55,6 @@ pub struct MeshConfig {
     #[schemars(extend("x-support" = "mesh"))]
     pub protocol_detection_timeout: Option<Duration>,
     /// Preference for near endpoints.
-    #[schemars(extend("x-support" = "later"))]
     pub locality_lb_setting: Option<LocalityLb>,
     /// Whether HTTP/2 is spoken on HTTP/1.1 ports.
     pub h2_upgrade_policy: Option<H2UpgradePolicy>,

@@ -55,22 +55,16 @@ pub struct HttpRoute {
     /// Bound on the whole exchange with retries; absent or 0s is none.
     pub timeout: Option<Duration>,
     /// When a request is tried again.
-    #[schemars(extend("x-support" = "later"))]
     pub retries: Option<Box<Retry>>,
     /// Delays and errors for testing clients.
-    #[schemars(extend("x-support" = "later"))]
     pub fault: Option<Box<FaultInjection>>,
     /// Copies requests to this destination.
-    #[schemars(extend("x-support" = "later"))]
     pub mirror: Option<Destination>,
     /// Copies requests to these destinations.
-    #[schemars(extend("x-support" = "later"))]
     pub mirrors: Vec<MirrorPolicy>,
     /// Share of requests that `mirror` copies, whole percent; use mirrorPercentage.
-    #[schemars(extend("x-support" = "later"))]
     pub mirror_percent: Option<u32>,
     /// Share of requests that `mirror` copies; default 100.
-    #[schemars(extend("x-support" = "later"))]
     pub mirror_percentage: Option<Percent>,
     /// Which other origins' pages may call.
     pub cors_policy: Option<Box<CorsPolicy>>,

@@ -67,7 +67,6 @@ pub struct Node {
     /// Labels that the selectors of Gateways and policies are matched against.
     pub labels: BTreeMap<String, String>,
     /// `region/zone/subzone`.
-    #[schemars(extend("x-support" = "later"))]
     pub locality: String,
     /// Domain of Kubernetes services.
     pub cluster_domain: String,

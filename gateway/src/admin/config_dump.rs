@@ -81,11 +81,26 @@ fn route(route: &Route) -> Value {
 }
 
 fn cluster(cluster: &Cluster) -> Value {
-    let set = cluster.endpoints();
-    let endpoints: Vec<Value> = set
+    let endpoints: Vec<Value> = cluster
         .endpoints()
         .iter()
-        .map(|it| json!({ "address": it.address.to_string(), "weight": it.weight, "active": it.active() }))
+        .map(|it| {
+            json!({
+                "address": it.address.to_string(),
+                "weight": it.weight,
+                "priority": it.place.priority,
+                "active": it.active(),
+                "ejected": it.record.is_ejected(),
+                "failing": it.is_failing(),
+            })
+        })
         .collect();
-    json!({ "name": cluster.name(), "endpoints": endpoints })
+    let load = cluster.load();
+    json!({
+        "name": cluster.name(),
+        "requests": load.requests(),
+        "overflows": load.overflows(),
+        "priorityLoads": cluster.loads(),
+        "endpoints": endpoints,
+    })
 }

@@ -2,51 +2,67 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use config_schema::istio::destination_rule::{
-    ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, H2UpgradePolicy, Subset, TrafficPolicy,
-};
-use config_schema::istio::load_balancer::SimpleBalancer;
+use config_schema::istio::destination_rule::{DestinationRule, Subset};
+use config_schema::istio::http_action::Retry;
 use config_schema::istio::service_entry::Resolution;
 use config_schema::istio::shared::Destination;
 use config_schema::istio::shared::selects;
 use config_schema::value::host;
-use config_schema::{Config, Resource};
+use config_schema::{Config, Problem, Resource};
 
+use super::locality::Plan;
 use super::registry::{Instance, Port, Registry, Service};
+use super::traffic_policy::Blocks;
+use super::{balancing, forwarding};
 use crate::routing::route::Target;
 use crate::snapshot::Snapshot;
-use crate::upstream::balancer::Policy;
-use crate::upstream::cluster::{self, Cluster, Definition, Discovery, DnsDiscovery, DnsName, Protocol, Tls};
+use crate::upstream::cluster::Cluster;
+use crate::upstream::definition::{self, Definition, Discovery, DnsDiscovery, DnsName, Member};
+use crate::upstream::retry::Policy;
+use crate::upstream::tiers::Division;
 
-/// Bound on connecting when nobody says (Istio's default).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time between DNS queries when nobody says (Istio's default).
 const DNS_REFRESH: Duration = Duration::from_secs(60);
-/// Most streams of one HTTP/2 connection when nobody says.
-const MAX_STREAMS: u32 = 100;
 
 /// The clusters of a snapshot in the making.
 pub(super) struct Clusters<'a> {
     config: &'a Config,
     registry: Registry<'a>,
     before: Option<&'a Snapshot>,
+    /// Clusters that run, by name.
+    known: HashMap<&'a str, &'a Arc<Cluster>>,
+    default_retries: Arc<Policy>,
     made: HashMap<Definition, Arc<Cluster>>,
 }
 
 impl<'a> Clusters<'a> {
     pub(super) fn new(config: &'a Config, before: Option<&'a Snapshot>) -> Self {
         let registry = Registry::of(&config.documents, &config.settings);
-        Self { config, registry, before, made: HashMap::new() }
+        let running = before.into_iter().flat_map(|it| it.clusters.values());
+        let known = running.map(|it| (it.name(), it)).collect();
+        let mesh = config.settings.mesh_config.default_http_retry_policy.as_ref();
+        let default_retries = Arc::new(mesh.map_or_else(Policy::default, forwarding::policy));
+        Self { config, registry, before, known, default_retries, made: HashMap::new() }
     }
 
     pub(super) fn finish(self) -> HashMap<Definition, Arc<Cluster>> {
         self.made
     }
 
+    /// The retries of a rule: its own, else the mesh's, else Istio's default.
+    pub(super) fn retries(&self, own: Option<&Retry>) -> Arc<Policy> {
+        own.map_or_else(|| Arc::clone(&self.default_retries), |it| Arc::new(forwarding::policy(it)))
+    }
+
     /// The cluster of a destination in a document of `namespace`, reached by a listener of `listener_port`.
-    pub(super) fn target(&mut self, destination: &Destination, namespace: &str, listener_port: u16) -> Target {
+    pub(super) fn target(
+        &mut self,
+        destination: &Destination,
+        namespace: &str,
+        listener_port: u16,
+    ) -> Result<Target, Box<Problem>> {
         let Destination { host, subset, port } = destination;
         let domain = &self.config.settings.node.cluster_domain;
         let name = host::qualify(host, namespace, domain);
@@ -64,10 +80,10 @@ impl<'a> Clusters<'a> {
         let rules = self.registry.rules(&name, &service.namespace);
         let chosen = rules.iter().flat_map(|it| &it.spec.subsets).find(|it| it.name == *subset);
         if !subset.is_empty() && chosen.is_none() {
-            return Target::Missing(cluster::name(&name, number, subset).into());
+            return Ok(Target::Missing(definition::name(&name, number, subset).into()));
         }
-        let definition = self.definition((&name, number), &service, &rules, chosen);
-        Target::Cluster(self.take(definition))
+        let definition = self.definition((&name, number), &service, &rules, chosen)?;
+        Ok(Target::Cluster(self.take(definition)))
     }
 
     fn take(&mut self, definition: Definition) -> Arc<Cluster> {
@@ -75,7 +91,11 @@ impl<'a> Clusters<'a> {
             return Arc::clone(known);
         }
         let kept = self.before.and_then(|it| it.clusters.get(&definition)).map(Arc::clone);
-        let cluster = kept.unwrap_or_else(|| Arc::new(Cluster::new(definition.clone())));
+        let cluster = kept.unwrap_or_else(|| {
+            let name = definition::name(&definition.host, definition.port, &definition.subset);
+            let changed = self.known.get(name.as_str()).map(|it| it.as_ref());
+            Arc::new(Cluster::new(definition.clone(), changed, Instant::now()))
+        });
         self.made.insert(definition, Arc::clone(&cluster));
         cluster
     }
@@ -86,36 +106,46 @@ impl<'a> Clusters<'a> {
         service: &Service,
         rules: &[&Resource<DestinationRule>],
         subset: Option<&Subset>,
-    ) -> Definition {
+    ) -> Result<Definition, Box<Problem>> {
         let port = service.ports.iter().find(|it| it.number == u32::from(number)).cloned().unwrap_or_else(|| Port {
             number: u32::from(number),
             name: String::new(),
             protocol: "HTTP".to_owned(),
             target: u32::from(number),
         });
-        let policy = Effective::of(rules, subset);
         let instances: Vec<&Instance> = service
             .instances
             .iter()
             .filter(|it| subset.is_none_or(|subset| selects(&subset.labels, &it.labels)))
             .collect();
-        let mesh = &self.config.settings.mesh_config;
+        let settings = &self.config.settings;
+        let mesh = &settings.mesh_config;
+        let blocks = Blocks::of(rules, subset, number);
+        let detection = blocks.detection();
+        let near = mesh.locality_lb_setting.as_ref();
+        let plan = Plan::of(blocks.load_balancer, near, detection.is_some(), &settings.node);
+        let (policy, key) = balancing::policy(blocks.load_balancer)?;
         let refresh = mesh.dns_refresh_rate.map_or(DNS_REFRESH, |it| it.0);
-        Definition {
+        Ok(Definition {
             host: name.into(),
             port: number,
             subset: subset.map_or("", |it| it.name.as_str()).into(),
             namespace: service.namespace.as_str().into(),
-            discovery: discovery(name, &port, service, &instances, refresh),
-            policy: policy.balancer(),
-            protocol: policy.protocol(&port, mesh.h2_upgrade_policy),
-            tls: policy.tls(),
-            connect_timeout: policy
-                .connect_timeout()
-                .or(mesh.connect_timeout.map(|it| it.0))
-                .unwrap_or(CONNECT_TIMEOUT),
-            max_streams: policy.max_streams(),
-        }
+            discovery: discovery(name, &port, service, &instances, (&plan, refresh)),
+            division: Division {
+                policy,
+                shares: plan.shares(),
+                warmup: balancing::warmup(blocks.load_balancer),
+                panic_below: detection.as_ref().map_or(0, |it| it.min_health_percent),
+            },
+            key,
+            protocol: blocks.protocol(&port, mesh.h2_upgrade_policy),
+            tls: blocks.tls(),
+            pool: blocks.pool(mesh),
+            limits: blocks.limits(),
+            detection,
+            proxy_header: blocks.proxy_header(),
+        })
     }
 }
 
@@ -125,6 +155,7 @@ fn undeclared(host: &str, qualified: String, namespace: &str) -> (String, Servic
         address,
         ports: std::collections::BTreeMap::new(),
         labels: std::collections::BTreeMap::new(),
+        locality: String::new(),
         weight: 1,
     };
     let mut instances = vec![instance(qualified.clone())];
@@ -136,17 +167,26 @@ fn undeclared(host: &str, qualified: String, namespace: &str) -> (String, Servic
     (qualified, service)
 }
 
-fn discovery(name: &str, port: &Port, service: &Service, instances: &[&Instance], refresh: Duration) -> Discovery {
+fn discovery(
+    name: &str,
+    port: &Port,
+    service: &Service,
+    instances: &[&Instance],
+    (plan, refresh): (&Plan<'_>, Duration),
+) -> Discovery {
     let dns = |one_address| {
-        let name_of =
-            |it: &Instance, candidates: Vec<Box<str>>| DnsName { candidates, port: it.port(port), weight: it.weight };
+        let name_of = |it: &Instance, candidates: Vec<Box<str>>| Member {
+            target: DnsName { candidates, port: it.port(port) },
+            weight: it.weight,
+            place: plan.place(it),
+        };
         let spellings = || instances.iter().map(|it| Box::from(it.address.as_str())).collect();
         let names = match instances {
-            [] if service.instances.is_empty() => vec![DnsName {
-                candidates: vec![name.into()],
-                port: u16::try_from(port.target).unwrap_or_default(),
-                weight: 1,
-            }],
+            [] if service.instances.is_empty() => {
+                let target =
+                    DnsName { candidates: vec![name.into()], port: u16::try_from(port.target).unwrap_or_default() };
+                vec![Member { target, weight: 1, place: crate::upstream::endpoint::Place::default() }]
+            }
             // Of a host that nobody declared, the instances are spellings of one name.
             [first, _, ..] if service.ports.is_empty() => vec![name_of(first, spellings())],
             instances => instances.iter().map(|it| name_of(it, vec![it.address.as_str().into()])).collect(),
@@ -156,86 +196,11 @@ fn discovery(name: &str, port: &Port, service: &Service, instances: &[&Instance]
     match service.resolution.unwrap_or(Resolution::None) {
         Resolution::None | Resolution::DynamicDns => Discovery::Nowhere,
         Resolution::Static => {
-            Discovery::Static(instances.iter().filter_map(|it| Some((it.address(port)?, it.weight))).collect())
+            let member =
+                |it: &&Instance| Some(Member { target: it.address(port)?, weight: it.weight, place: plan.place(it) });
+            Discovery::Static(instances.iter().filter_map(member).collect())
         }
         Resolution::Dns => dns(false),
         Resolution::DnsRoundRobin => dns(true),
-    }
-}
-
-/// The blocks of traffic policy that apply: the subset's, else the rule's.
-struct Effective<'a> {
-    layers: [Option<&'a TrafficPolicy>; 2],
-}
-
-impl<'a> Effective<'a> {
-    fn of(rules: &[&'a Resource<DestinationRule>], subset: Option<&'a Subset>) -> Self {
-        let base = rules.iter().find_map(|it| it.spec.traffic_policy.as_ref());
-        Self { layers: [subset.and_then(|it| it.traffic_policy.as_ref()), base] }
-    }
-
-    fn block<T>(&self, pick: impl Fn(&'a TrafficPolicy) -> Option<&'a T>) -> Option<&'a T> {
-        self.layers.iter().flatten().find_map(|it| pick(it))
-    }
-
-    fn balancer(&self) -> Policy {
-        let simple = self.block(|it| it.load_balancer.as_ref()).and_then(|it| it.simple);
-        match simple.unwrap_or(SimpleBalancer::Unspecified) {
-            SimpleBalancer::RoundRobin => Policy::RoundRobin,
-            SimpleBalancer::Random => Policy::Random,
-            SimpleBalancer::Unspecified
-            | SimpleBalancer::LeastConn
-            | SimpleBalancer::LeastRequest
-            | SimpleBalancer::Passthrough => Policy::LeastRequest,
-        }
-    }
-
-    fn pool(&self) -> Option<&'a ConnectionPool> {
-        self.block(|it| it.connection_pool.as_ref())
-    }
-
-    fn connect_timeout(&self) -> Option<Duration> {
-        self.pool()?.tcp.as_ref()?.connect_timeout.map(|it| it.0)
-    }
-
-    fn max_streams(&self) -> u32 {
-        let streams = self.pool().and_then(|it| it.http.as_ref()).map_or(0, |it| it.max_concurrent_streams);
-        u32::try_from(streams).ok().filter(|it| *it > 0).unwrap_or(MAX_STREAMS)
-    }
-
-    fn protocol(&self, port: &Port, mesh: Option<H2UpgradePolicy>) -> Protocol {
-        let own = self.pool().and_then(|it| it.http.as_ref()).and_then(|it| it.h2_upgrade_policy);
-        let upgrade = match own.unwrap_or(H2UpgradePolicy::Default) {
-            H2UpgradePolicy::Default => mesh == Some(H2UpgradePolicy::Upgrade),
-            H2UpgradePolicy::Upgrade => true,
-            H2UpgradePolicy::DoNotUpgrade => false,
-        };
-        match port.protocol.as_str() {
-            "HTTP2" | "GRPC" | "GRPC-WEB" => Protocol::Http2,
-            _ if upgrade => Protocol::Http2,
-            _ => Protocol::Http1,
-        }
-    }
-
-    fn tls(&self) -> Tls {
-        let Some(tls) = self.block(|it| it.tls.as_ref()) else { return Tls::Off };
-        let ClientTls {
-            mode,
-            sni,
-            insecure_skip_verify,
-            client_certificate: _,
-            private_key: _,
-            ca_certificates: _,
-            credential_name: _,
-            subject_alt_names: _,
-            ca_crl: _,
-        } = tls;
-        match mode.unwrap_or(ClientTlsMode::Disable) {
-            ClientTlsMode::Disable => Tls::Off,
-            ClientTlsMode::Simple | ClientTlsMode::Mutual | ClientTlsMode::IstioMutual => Tls::On {
-                sni: (!sni.is_empty()).then(|| sni.as_str().into()),
-                verify: *insecure_skip_verify != Some(true),
-            },
-        }
     }
 }

@@ -4,14 +4,18 @@
 //! their connections, counts and addresses. Compiling opens no socket and asks no name
 //! server, so it can run beside traffic.
 
+mod balancing;
 mod clusters;
 mod delegates;
+mod forwarding;
 mod headers;
 mod listeners;
+mod locality;
 mod matches;
 mod registry;
 mod routes;
 mod settings;
+mod traffic_policy;
 mod unenforced;
 
 use std::collections::HashMap;

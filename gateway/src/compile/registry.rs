@@ -40,6 +40,8 @@ pub(super) struct Instance {
     /// By port name.
     pub(super) ports: BTreeMap<String, u32>,
     pub(super) labels: BTreeMap<String, String>,
+    /// `region/zone/subzone`; empty when unknown.
+    pub(super) locality: String,
     pub(super) weight: u32,
 }
 
@@ -145,8 +147,14 @@ fn lower_entry(entry: &Resource<ServiceEntry>, documents: &Documents) -> Service
 }
 
 fn instance(entry: &WorkloadEntry) -> Instance {
-    let WorkloadEntry { address, ports, labels, network: _, locality: _, weight, service_account: _ } = entry;
-    Instance { address: address.clone(), ports: ports.clone(), labels: labels.clone(), weight: (*weight).max(1) }
+    let WorkloadEntry { address, ports, labels, network: _, locality, weight, service_account: _ } = entry;
+    Instance {
+        address: address.clone(),
+        ports: ports.clone(),
+        labels: labels.clone(),
+        locality: locality.clone(),
+        weight: (*weight).max(1),
+    }
 }
 
 /// Services of a cluster's dump with the endpoints of their slices.
@@ -168,6 +176,7 @@ fn kubernetes<'a>(documents: &'a Documents, domain: &'a str) -> impl Iterator<It
                 address: target.clone(),
                 ports: BTreeMap::new(),
                 labels: BTreeMap::new(),
+                locality: String::new(),
                 weight: 1,
             });
             Resolution::Dns
@@ -196,7 +205,13 @@ fn slice_instances(slice: &EndpointSlice) -> Vec<Instance> {
         .filter(|it| it.conditions.ready.unwrap_or(true))
         .filter_map(|it| {
             let address = it.addresses.first()?.clone();
-            Some(Instance { address, ports: ports.clone(), labels: BTreeMap::new(), weight: 1 })
+            Some(Instance {
+                address,
+                ports: ports.clone(),
+                labels: BTreeMap::new(),
+                locality: String::new(),
+                weight: 1,
+            })
         })
         .collect()
 }

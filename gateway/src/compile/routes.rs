@@ -15,6 +15,7 @@ use regex::Regex;
 
 use super::clusters::Clusters;
 use super::delegates::Placed;
+use super::forwarding;
 use super::headers;
 use super::matches::{self, Place, broken};
 use crate::filter::cors::Cors;
@@ -72,6 +73,7 @@ fn route(
         conditions: matches::conditions(entry)?.into(),
         action,
         response_edits: headers::combine(own, None, true).map_err(broken)?,
+        fault: rule.fault.as_deref().map(forwarding::fault).transpose()?,
         cors: rule.cors_policy.as_deref().map(cors).transpose()?.map(Arc::new),
         path,
     })
@@ -100,7 +102,10 @@ fn action(
     let total_weight = destinations.iter().map(|it| it.weight).sum::<u32>().max(1);
     let rewrite = rule.rewrite.as_deref().map_or(Ok(PathRewrite::Keep), |it| path_rewrite(it, path))?;
     let timeout = rule.timeout.map(|it| it.0).filter(|it| !it.is_zero());
-    Ok(Action::Forward(Box::new(Forward { destinations: destinations.into(), total_weight, rewrite, timeout })))
+    let retry = clusters.retries(rule.retries.as_deref());
+    let mirrors = forwarding::mirrors(rule, &placed.document.metadata.namespace, place.port, clusters)?;
+    let destinations = destinations.into();
+    Ok(Action::Forward(Box::new(Forward { destinations, total_weight, rewrite, timeout, retry, mirrors })))
 }
 
 fn destinations(
@@ -124,7 +129,7 @@ fn destinations(
             };
         out.push(Destination {
             weight,
-            target: clusters.target(destination, &placed.document.metadata.namespace, place.port),
+            target: clusters.target(destination, &placed.document.metadata.namespace, place.port)?,
             authority: authority.map(Into::into),
             request_edits: edits(|it| &it.request)?,
             response_edits: edits(|it| &it.response)?,

@@ -59,7 +59,7 @@ fn destination(snapshot: &Snapshot, target: &str) -> String {
     let Action::Forward(forward) = &host.find(&request).unwrap().action else { panic!("not forwarded") };
     let crate::routing::route::Target::Cluster(cluster) = &forward.destinations[0].target else { panic!("missing") };
     let endpoints = cluster.endpoints();
-    let addresses: Vec<String> = endpoints.endpoints().iter().map(|it| it.address.to_string()).collect();
+    let addresses: Vec<String> = endpoints.iter().map(|it| it.address.to_string()).collect();
     format!("{} {}", cluster.name(), addresses.join(","))
 }
 

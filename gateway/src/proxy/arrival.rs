@@ -4,16 +4,15 @@
 //! client is known before its headers are believed, and headers are cleaned before routes
 //! may match on them.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
-use super::client;
 use super::exchange::{Client, Exchange, Way};
-use super::forward;
+use super::{affinity, attempt, client, timeout};
 use crate::listener::http1::host;
 use crate::listener::limits::MAX_HEAD_FIELDS;
 use crate::local_reply::{Flow, LocalReply, Reason};
@@ -106,20 +105,17 @@ fn authority(request: &RequestHeader, exchange: &mut Exchange) -> Flow<String> {
 /// Follows a route: to a destination, or to an answer of our own.
 fn take(route: &Arc<Route>, asked: &Request<'_>, exchange: &mut Exchange) -> Flow {
     exchange.way = Way::Answered(Arc::clone(route));
-    if let Some(cors) = &route.cors
-        && let ControlFlow::Break(reply) = cors.on_request(asked.method, asked.headers)
-    {
+    filter(route, asked, exchange).map_break(|reply| {
         exchange.end.reason = Some(reply.reason);
-        return Flow::Break(reply);
-    }
+        reply
+    })?;
     match &route.action {
         Action::Forward(to) => {
             exchange.way = Way::Forwarded(Arc::clone(route), to.pick(fastrand::u32(..)));
-            // Chosen here and not when it is needed, so that a refusal keeps the connection.
-            match forward::choose(exchange, (fastrand::u64(..), fastrand::u64(..))) {
-                Ok(()) => Flow::Continue(()),
-                Err(reason) => refuse(exchange, reason),
-            }
+            exchange.timeout = timeout::of(to.timeout, asked.headers);
+            exchange.affinity = affinity::find(asked, exchange, || fastrand::u64(..));
+            exchange.copies.to = to.mirrored(|| fastrand::u32(..));
+            Flow::Continue(())
         }
         Action::Redirect(to) => redirect(exchange, Reason::Redirect, to, asked),
         Action::Respond(status, body) => {
@@ -130,6 +126,34 @@ fn take(route: &Arc<Route>, asked: &Request<'_>, exchange: &mut Exchange) -> Flo
             Flow::Break(reply)
         }
     }
+}
+
+/// The policies of a route, in the order that [`crate::filter`] says.
+fn filter(route: &Route, asked: &Request<'_>, exchange: &mut Exchange) -> Flow {
+    if let Some(fault) = &route.fault {
+        exchange.delay = fault.delay(fastrand::u32(..));
+        fault.abort(fastrand::u32(..))?;
+    }
+    if let Some(cors) = &route.cors {
+        cors.on_request(asked.method, asked.headers)?;
+    }
+    Flow::Continue(())
+}
+
+/// Waits as long as a fault says, whatever follows.
+pub(super) async fn delay(exchange: &mut Exchange) {
+    if let Some(delay) = exchange.delay.take() {
+        tokio::time::sleep(delay).await;
+        exchange.delayed = true;
+    }
+}
+
+/// Starts the time of a request that is forwarded, and chooses its endpoint.
+///
+/// Done here and not when the endpoint is needed, so that a refusal keeps the connection.
+pub(super) fn place(exchange: &mut Exchange, now: Instant) -> Flow {
+    exchange.deadline = exchange.timeout.map(|it| now + it);
+    attempt::admit(exchange, super::chance()).map_or_else(|reason| refuse(exchange, reason), Flow::Continue)
 }
 
 fn redirect(exchange: &mut Exchange, reason: Reason, redirect: &Redirect, asked: &Request<'_>) -> Flow {

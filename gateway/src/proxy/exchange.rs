@@ -4,17 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::HeaderValue;
 use pingora::Error;
 use pingora::protocols::Digest;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::proxy::Session;
 
+use super::attempt::Attempts;
+use super::mirror::Copies;
 use crate::listener::connection::Connection;
 use crate::local_reply::Reason;
 use crate::routing::request::Scheme;
 use crate::routing::route::{Action, Destination, Forward, Route};
 use crate::snapshot::Snapshot;
-use crate::upstream::endpoint::Lease;
+use crate::upstream::connections::Connection as UpstreamConnection;
 
 /// One request and what became of it.
 pub struct Exchange {
@@ -24,7 +27,20 @@ pub struct Exchange {
     pub(super) time: SystemTime,
     pub(super) client: Client,
     pub(super) way: Way,
-    pub(super) attempt: Attempt,
+    /// Bound on the exchange from its forwarding on, retries included.
+    pub(super) timeout: Option<Duration>,
+    /// When that time is over.
+    pub(super) deadline: Option<Instant>,
+    /// How long a fault holds it back.
+    pub(super) delay: Option<Duration>,
+    pub(super) affinity: Affinity,
+    pub(super) attempts: Attempts,
+    /// Copies for others.
+    pub(super) copies: Copies,
+    /// Whether the answer that just came is not passed on, since another try follows.
+    pub(super) repeats_answer: bool,
+    /// Whether the operator delayed it.
+    pub(super) delayed: bool,
     pub(super) end: End,
 }
 
@@ -54,13 +70,13 @@ pub(super) enum Way {
     Forwarded(Arc<Route>, usize),
 }
 
-/// The try that is under way, or was last.
+/// What ties a request to one endpoint.
 #[derive(Default)]
-pub(super) struct Attempt {
-    pub(super) number: usize,
-    pub(super) lease: Option<Lease>,
-    pub(super) local: String,
-    pub(super) first_byte: Option<Duration>,
+pub(super) struct Affinity {
+    /// The number of its key.
+    pub(super) key: Option<u64>,
+    /// The cookie that the client gets, so that it comes back with a key.
+    pub(super) cookie: Option<HeaderValue>,
 }
 
 /// How it ended, as far as is known.
@@ -80,7 +96,14 @@ impl Exchange {
             time,
             client: Client::Unknown,
             way: Way::Nowhere,
-            attempt: Attempt::default(),
+            timeout: None,
+            deadline: None,
+            delay: None,
+            affinity: Affinity::default(),
+            attempts: Attempts::default(),
+            copies: Copies::default(),
+            repeats_answer: false,
+            delayed: false,
             end: End::default(),
         }
     }
@@ -124,14 +147,9 @@ impl Exchange {
         }
     }
 
-    /// What is left of the route's time; `None` when it has no bound.
+    /// What is left of the exchange's time; `None` when it has no bound.
     pub(super) fn time_left(&self, now: Instant) -> Option<Duration> {
-        let (forward, _) = self.forward()?;
-        Some(forward.timeout?.saturating_sub(now - self.started))
-    }
-
-    pub(super) fn tries(&self) -> usize {
-        self.attempt.number
+        Some(self.deadline?.saturating_duration_since(now))
     }
 
     /// Notes why a try failed; the next one may still succeed.
@@ -143,8 +161,11 @@ impl Exchange {
     /// The endpoint is reached.
     pub(super) fn connected(&mut self, digest: Option<&Digest>) {
         self.end = End::default();
+        let proxy = digest.and_then(|it| it.proxy_digest.as_ref()?.user_data.as_ref());
+        let connection = proxy.and_then(|it| it.downcast_ref::<Arc<UpstreamConnection>>());
+        self.attempts.connection = connection.map(UpstreamConnection::begin);
         let local = digest.and_then(|it| it.socket_digest.as_ref()?.local_addr());
-        self.attempt.local = match local {
+        self.attempts.local = match local {
             Some(PeerAddr::Inet(address)) => address.to_string(),
             Some(PeerAddr::Unix(_)) | None => String::new(),
         };
@@ -152,6 +173,6 @@ impl Exchange {
 
     /// The endpoint answered.
     pub(super) fn answered(&mut self, now: Instant) {
-        self.attempt.first_byte.get_or_insert(now - self.started);
+        self.attempts.first_byte.get_or_insert(now - self.started);
     }
 }

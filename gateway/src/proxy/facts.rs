@@ -43,12 +43,10 @@ impl Facts for RequestFacts<'_> {
             Field::BytesReceived => display(self.session.body_bytes_read(), out),
             Field::BytesSent => display(self.session.body_bytes_sent(), out),
             Field::Duration => display((Instant::now() - self.exchange.started).as_millis(), out),
-            Field::ResponseDuration => self.exchange.attempt.first_byte.is_some_and(|it| display(it.as_millis(), out)),
-            Field::UpstreamHost => {
-                self.exchange.attempt.lease.as_ref().is_some_and(|it| display(&it.endpoint().address, out))
-            }
+            Field::ResponseDuration => self.exchange.attempts.first_byte.is_some_and(|it| display(it.as_millis(), out)),
+            Field::UpstreamHost => self.exchange.attempts.endpoint().is_some_and(|it| display(&it.address, out)),
             Field::UpstreamCluster => self.exchange.forward().is_some_and(|(_, it)| text(it.target.name(), out)),
-            Field::UpstreamLocalAddress => text(&self.exchange.attempt.local, out),
+            Field::UpstreamLocalAddress => text(&self.exchange.attempts.local, out),
             Field::DownstreamLocalAddress => self.exchange.known().is_some_and(|it| display(it.connection.local, out)),
             Field::DownstreamLocalAddressWithoutPort => {
                 self.exchange.known().is_some_and(|it| display(it.connection.local.ip(), out))
@@ -95,7 +93,7 @@ impl RequestFacts<'_> {
         match header {
             // Envoy's own header, which is not sent here: the same time is known without it.
             HeaderRef::Field(name) if name == "x-envoy-upstream-service-time" => {
-                self.exchange.attempt.first_byte.is_some_and(|it| display(it.as_millis(), out))
+                self.exchange.attempts.first_byte.is_some_and(|it| display(it.as_millis(), out))
             }
             HeaderRef::Field(name) => field(&response.headers, name, out),
             HeaderRef::Status => display(response.status.as_u16(), out),

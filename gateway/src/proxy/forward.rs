@@ -5,56 +5,19 @@ use std::time::Instant;
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
 use super::exchange::Exchange;
 use super::facts::RequestFacts;
 use crate::local_reply::Reason;
 use crate::routing::rewrite::PathRewrite;
-use crate::routing::route::Target;
-use crate::upstream::peer;
+use crate::routing::route::{Destination, Target};
 
 const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 
-/// Chooses the endpoint of the next try.
-pub(super) fn choose(exchange: &mut Exchange, draw: (u64, u64)) -> Result<(), Reason> {
-    exchange.attempt.lease = None;
-    let (_, destination) = exchange.forward().ok_or(Reason::Internal)?;
-    let lease = match &destination.target {
-        Target::Cluster(cluster) => cluster.pick(draw).ok_or(Reason::NoHealthyEndpoint)?,
-        Target::Missing(_) => return Err(Reason::NoCluster),
-    };
-    exchange.attempt.lease = Some(lease);
-    Ok(())
-}
-
-/// The peer of the next try.
-pub(super) fn peer(
-    session: &Session,
-    exchange: &mut Exchange,
-    now: Instant,
-    draw: (u64, u64),
-) -> pingora::Result<Box<HttpPeer>> {
-    exchange.attempt.number += 1;
-    let left = exchange.time_left(now);
-    if left.is_some_and(|it| it.is_zero()) {
-        return Err(give_up(exchange, Reason::UpstreamTimeout));
-    }
-    if exchange.attempt.number > 1
-        && let Err(reason) = choose(exchange, draw)
-    {
-        return Err(give_up(exchange, reason));
-    }
-    let chosen = exchange.attempt.lease.as_ref().zip(exchange.forward());
-    let Some((lease, (_, destination))) = chosen else { return Err(give_up(exchange, Reason::Internal)) };
-    let Target::Cluster(cluster) = &destination.target else { return Err(give_up(exchange, Reason::NoCluster)) };
-    let own = session.req_header().headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    let mut peer = peer::for_endpoint(cluster, lease.endpoint(), destination.authority.as_deref().unwrap_or(own))?;
-    if let Some(left) = left {
-        peer::bound(&mut peer, left);
-    }
-    Ok(peer)
+/// The host that the client asked for.
+pub(super) fn host(session: &Session) -> &str {
+    session.req_header().headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default()
 }
 
 /// Ends a response whose route has no time left, though it still arrives.
@@ -69,7 +32,8 @@ pub(super) fn check_time(exchange: &mut Exchange, now: Instant) -> pingora::Resu
     }
 }
 
-fn give_up(exchange: &mut Exchange, reason: Reason) -> Box<Error> {
+/// Ends an exchange for a reason of ours.
+pub(super) fn give_up(exchange: &mut Exchange, reason: Reason) -> Box<Error> {
     exchange.end.reason = Some(reason);
     Error::explain(ErrorType::HTTPStatus(reason.status()), reason.details())
 }
@@ -87,12 +51,23 @@ pub(super) fn prepare(session: &Session, request: &mut RequestHeader, exchange: 
     if let Some(authority) = &destination.authority {
         request.insert_header(header::HOST, authority.as_ref())?;
     }
+    if is_last_of_connection(exchange, destination) {
+        request.insert_header(header::CONNECTION, "close")?;
+    }
     let facts = RequestFacts { session, exchange, error: None, worker: 0 };
     for edits in destination.request_edits.iter() {
         let rendered = edits.render(&facts);
         edits.apply(request, rendered);
     }
     Ok(())
+}
+
+/// Whether the connection has served its time, or its number of requests.
+fn is_last_of_connection(exchange: &Exchange, destination: &Destination) -> bool {
+    let (Some(connection), Target::Cluster(cluster)) = (&exchange.attempts.connection, &destination.target) else {
+        return false;
+    };
+    connection.of().is_spent(cluster.definition(), Instant::now())
 }
 
 /// HTTP/2 may split a cookie over fields, which HTTP/1.1 servers do not expect (RFC 9113 §8.2.3).

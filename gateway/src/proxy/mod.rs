@@ -5,15 +5,21 @@
 //! upstream gets, [`respond`] writes replies of our own and finishes the upstream's, and
 //! [`outcome`] turns what went wrong into a reason, once, and records what happened.
 
+mod affinity;
 mod arrival;
+mod attempt;
 mod client;
 mod exchange;
 mod facts;
+mod flags;
 mod forward;
+mod mirror;
 mod outcome;
 mod respond;
+mod timeout;
 pub mod serve;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,29 +28,38 @@ use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use crate::local_reply::Reason;
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
+use crate::upstream::retry::Failure;
+use attempt::Chance;
 use exchange::Exchange;
+use mirror::Mirrors;
 
-/// Tries of one request that could not be sent to an endpoint.
-const MAX_TRIES: usize = 3;
+/// More tries of one request than any policy admits; Pingora stops there.
+const MAX_TRIES: usize = 40;
 
 /// Longest time spent on reading the rest of a body for the sake of the connection.
 const MAX_DRAIN_TIME: Duration = Duration::from_secs(5);
+
+fn chance() -> Chance {
+    Chance { endpoint: fastrand::u64(..), pause: fastrand::u64(..) }
+}
 
 /// What every request of one worker works with.
 pub struct Gateway {
     live: Arc<Live>,
     telemetry: Arc<Telemetry>,
     worker: usize,
+    mirrors: Arc<Mirrors>,
 }
 
 impl Gateway {
     /// The proxy of one worker.
     pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>, worker: usize) -> Self {
-        Self { live, telemetry, worker }
+        Self { live, telemetry, worker, mirrors: Arc::default() }
     }
 }
 
@@ -68,9 +83,15 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        match arrival::admit(session, exchange) {
-            std::ops::ControlFlow::Continue(()) => Ok(false),
-            std::ops::ControlFlow::Break(reply) => {
+        let found = arrival::admit(session, exchange);
+        arrival::delay(exchange).await;
+        let admitted = match found {
+            ControlFlow::Continue(()) => arrival::place(exchange, Instant::now()),
+            refused @ ControlFlow::Break(_) => refused,
+        };
+        match admitted {
+            ControlFlow::Continue(()) => Ok(false),
+            ControlFlow::Break(reply) => {
                 respond::send(session, exchange, reply).await?;
                 Ok(true)
             }
@@ -78,7 +99,8 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-        forward::peer(session, exchange, Instant::now(), (fastrand::u64(..), fastrand::u64(..)))
+        let peer = attempt::next(session, exchange, chance()).await;
+        peer.map_err(|reason| forward::give_up(exchange, reason))
     }
 
     fn fail_to_connect(
@@ -88,9 +110,28 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        exchange.fail(outcome::connect_failure(&error, exchange.time_left(Instant::now())), &error);
-        // Nothing was sent, so another endpoint may be tried, as Istio does by default.
-        error.set_retry(exchange.tries() < MAX_TRIES && !session.as_ref().retry_buffer_truncated());
+        let reason = outcome::connect_failure(&error, exchange.time_left(Instant::now()));
+        exchange.fail(reason, &error);
+        // An overflow is the gateway's own; it says nothing of the endpoint.
+        let repeats = reason != Reason::Overflow && attempt::failed(session, exchange, Failure::Connect, false);
+        error.set_retry(repeats);
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        if exchange.repeats_answer {
+            exchange.repeats_answer = false;
+            return error;
+        }
+        let is_theirs = *error.esource() == ErrorSource::Upstream && exchange.end.reason.is_none();
+        error.set_retry(is_theirs && attempt::failed(session, exchange, attempt::failure(&error), reused));
         error
     }
 
@@ -113,7 +154,28 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        forward::prepare(session, request, exchange)
+        forward::prepare(session, request, exchange)?;
+        exchange.copies.take_head(request);
+        if session.is_body_empty() {
+            self.mirrors.send(&mut exchange.copies, || fastrand::u64(..));
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        ends: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let Some(part) = body {
+            exchange.copies.take_body(part);
+        }
+        if ends {
+            self.mirrors.send(&mut exchange.copies, || fastrand::u64(..));
+        }
+        Ok(())
     }
 
     async fn upstream_response_filter(
@@ -122,8 +184,19 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        respond::admit(session, response)?;
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        if attempt::answered(session, exchange, response.status.as_u16(), &response.headers) {
+            exchange.repeats_answer = true;
+            let mut error = Error::explain(ErrorType::HTTPStatus(response.status.as_u16()), "the policy repeats it");
+            error.as_up();
+            error.set_retry(true);
+            return Err(error);
+        }
         exchange.answered(Instant::now());
-        respond::admit(session, response)
+        Ok(())
     }
 
     fn upstream_response_body_filter(

@@ -7,24 +7,27 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use super::exchange::Exchange;
 use super::facts::RequestFacts;
+use super::flags;
 use super::respond;
 use crate::local_reply::{LocalReply, Reason};
 use crate::routing::route::Target;
 use crate::snapshot::AccessLog;
 use crate::telemetry::Telemetry;
 use crate::telemetry::series::{DestinationLabels, Observation};
+use crate::upstream::connections::Overflow;
 
 /// The status that the client got; 0 when it got none.
 pub(super) fn status(session: &Session) -> u16 {
     session.response_written().map_or(0, |it| it.status.as_u16())
 }
 
-/// Envoy's flag for how the exchange ended.
+/// Envoy's flags for how the exchange ended.
 pub(super) fn flag(exchange: &Exchange, error: Option<&Error>) -> &'static str {
-    match exchange.end.reason {
+    let base = match exchange.end.reason {
         Some(reason) => reason.flag(),
         None => error.map_or("-", |it| reason(it, exchange).flag()),
-    }
+    };
+    flags::joined(base, exchange.delayed, exchange.attempts.exhausted)
 }
 
 /// Envoy's detail for how the exchange ended.
@@ -49,7 +52,12 @@ fn reason(error: &Error, exchange: &Exchange) -> Reason {
         (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::H1Error) => Reason::MalformedHead,
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reason::BodyTimeout,
         (ErrorSource::Downstream, _) => Reason::ClientGone,
-        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Reason::UpstreamTimeout,
+        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
+            match exchange.time_left(Instant::now()) {
+                Some(left) if left.is_zero() => Reason::UpstreamTimeout,
+                Some(_) | None => Reason::TryTimeout,
+            }
+        }
         (
             ErrorSource::Upstream,
             ErrorType::InvalidHTTPHeader
@@ -65,8 +73,11 @@ fn reason(error: &Error, exchange: &Exchange) -> Reason {
     }
 }
 
-/// Why no connection came about: the endpoint, or the route's time.
+/// Why no connection came about: too many wait, the endpoint, or the route's time.
 pub(super) fn connect_failure(error: &Error, left: Option<std::time::Duration>) -> Reason {
+    if error.root_cause().downcast_ref::<Overflow>().is_some() {
+        return Reason::Overflow;
+    }
     let late = matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout);
     match left {
         Some(left) if late && left.is_zero() => Reason::UpstreamTimeout,
@@ -105,7 +116,7 @@ pub(super) fn record(
         let facts = RequestFacts { session, exchange, error, worker };
         telemetry.access_log.append(facts.worker, |line| format.render(&facts, line));
     }
-    exchange.attempt.lease = None;
+    exchange.attempts.end();
 }
 
 fn observe<'a>(session: &Session, error: Option<&Error>, exchange: &'a Exchange) -> Observation<'a> {

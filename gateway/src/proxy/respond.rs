@@ -134,6 +134,9 @@ fn strip_hop_by_hop(response: &mut ResponseHeader, name: &str) {
 /// Applies what the route says of responses, whoever gave them.
 fn decorate(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) {
     let Some(route) = exchange.route() else { return };
+    if let Some(cookie) = &exchange.affinity.cookie {
+        response.add(header::SET_COOKIE, cookie.clone());
+    }
     if let Some(cors) = &route.cors {
         cors.on_response(&session.req_header().headers, response);
     }

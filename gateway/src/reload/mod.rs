@@ -23,6 +23,7 @@ use crate::listener::limits::ConnectionCounts;
 use crate::listener::set::ListenerSet;
 use crate::snapshot::{AccessLog, Live, Snapshot};
 use crate::telemetry::Telemetry;
+use crate::upstream::care;
 use crate::upstream::dns::Resolver;
 
 /// Longest wait for the first addresses of new clusters before they are published all the same.
@@ -188,8 +189,9 @@ impl Reloader {
                     .help("is another process listening there? portMap of GatewaySettings chooses another port"),
             )
         })?;
-        let first_answers: Vec<_> =
-            compile::fresh_clusters(&next, before).into_iter().filter_map(|it| self.resolver.follow(it)).collect();
+        let fresh = compile::fresh_clusters(&next, before);
+        fresh.iter().for_each(|it| care::start(it));
+        let first_answers: Vec<_> = fresh.into_iter().filter_map(|it| self.resolver.follow(it)).collect();
         let warm = async {
             for answer in first_answers {
                 // A cluster that went away meanwhile has nobody to answer.

@@ -11,9 +11,11 @@ use super::redirect::Redirect;
 use super::request::Request;
 use super::rewrite::PathRewrite;
 use crate::filter::cors::Cors;
+use crate::filter::fault::{Fault, Share};
 use crate::filter::header_edits::HeaderEdits;
 use crate::text::whole;
 use crate::upstream::cluster::Cluster;
+use crate::upstream::retry::Policy as RetryPolicy;
 
 /// What the path of a request must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +109,8 @@ pub struct Route {
     pub action: Action,
     /// Changes to the headers of responses that the gateway itself gives on this route.
     pub response_edits: Arc<[HeaderEdits]>,
+    /// Delays and errors that are injected.
+    pub fault: Option<Arc<Fault>>,
     /// Cross-origin policy.
     pub cors: Option<Arc<Cors>>,
 }
@@ -133,6 +137,19 @@ pub struct Forward {
     pub rewrite: PathRewrite,
     /// Bound on the whole exchange, retries included.
     pub timeout: Option<Duration>,
+    /// When a request is tried again.
+    pub retry: Arc<RetryPolicy>,
+    /// Who gets a copy.
+    pub mirrors: Box<[Mirror]>,
+}
+
+/// Who gets a copy of a share of the requests.
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    /// Where to; requests to one that does not exist are not copied.
+    pub target: Target,
+    /// Which requests.
+    pub share: Share,
 }
 
 /// One weighted destination.
@@ -170,6 +187,17 @@ impl Target {
 }
 
 impl Forward {
+    /// The clusters that get a copy of one request; allocates only when there are some.
+    pub fn mirrored(&self, draw: impl Fn() -> u32) -> Vec<Arc<Cluster>> {
+        let drawn = self.mirrors.iter().filter(|it| it.share.takes(draw()));
+        drawn
+            .filter_map(|it| match &it.target {
+                Target::Cluster(cluster) => Some(Arc::clone(cluster)),
+                Target::Missing(_) => None,
+            })
+            .collect()
+    }
+
     /// Index of the destination for a random number.
     pub fn pick(&self, draw: u32) -> usize {
         let mut ticket = draw % self.total_weight.max(1);

@@ -1,122 +1,67 @@
 //! A named group of endpoints with the policy of the traffic to it.
 //!
 //! A cluster outlives reloads: when its definition is the same, the new snapshot takes the
-//! cluster of the old one, with its connections, counts and addresses. Its endpoints are
-//! swapped inside it; a request reads them once.
+//! cluster of the old one, with its connections, counts and addresses; when it changed, the
+//! endpoints that stay keep theirs. Endpoints are swapped inside it; a request reads them
+//! once. Only ejections, sweeps and new addresses take the lock, never a choice.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
 use super::address::Address;
-use super::balancer::{EndpointSet, Policy};
+use super::balancer::Draw;
+use super::connections::Connections;
+use super::definition::{self, Definition, Discovery, Member};
+use super::dial::Dial;
 use super::endpoint::{Endpoint, Lease};
+use super::limits::Load;
+use super::outlier::{self, Outcome};
+use super::tiers::Tiers;
 
-/// Which version of HTTP an upstream is spoken to in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2, by prior knowledge without TLS.
-    Http2,
-}
-
-/// TLS towards the upstream.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Tls {
-    /// Plain text.
-    Off,
-    /// TLS with the system's authorities.
-    On {
-        /// Name to send and to verify; the request's host when the rule names none.
-        sni: Option<Box<str>>,
-        /// Whether the certificate is checked.
-        verify: bool,
-    },
-}
-
-/// How the endpoints of a cluster are known.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Discovery {
-    /// They are these, with their weights.
-    Static(Vec<(Address, u32)>),
-    /// They are the addresses of names.
-    Dns(DnsDiscovery),
-    /// There are none: nobody says where.
-    Nowhere,
-}
-
-/// Names that stand for endpoints.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct DnsDiscovery {
-    /// The names; each contributes its addresses.
-    pub names: Vec<DnsName>,
-    /// Whether one address is used for all, as in `DNS_ROUND_ROBIN`.
-    pub one_address: bool,
-    /// Longest time between two queries.
-    pub refresh: Duration,
-}
-
-/// One name that stands for endpoints.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct DnsName {
-    /// Spellings to try, the first that has addresses is taken.
-    pub candidates: Vec<Box<str>>,
-    /// Port of its addresses.
-    pub port: u16,
-    /// Weight of each of its addresses.
-    pub weight: u32,
-}
-
-/// Everything that makes a cluster what it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Definition {
-    /// Host of the registry.
-    pub host: Box<str>,
-    /// Its port.
-    pub port: u16,
-    /// Its subset; empty for all endpoints.
-    pub subset: Box<str>,
-    /// Namespace of the document that declares the host.
-    pub namespace: Box<str>,
-    /// How endpoints are known.
-    pub discovery: Discovery,
-    /// How one is chosen.
-    pub policy: Policy,
-    /// Version of HTTP.
-    pub protocol: Protocol,
-    /// TLS.
-    pub tls: Tls,
-    /// Bound on connecting.
-    pub connect_timeout: Duration,
-    /// Most streams of one HTTP/2 connection.
-    pub max_streams: u32,
-}
+/// How often another endpoint is drawn when the first was tried before (Istio's default).
+const REDRAWS: usize = 5;
 
 /// A named group of endpoints.
 #[derive(Debug)]
 pub struct Cluster {
     name: Arc<str>,
     definition: Definition,
-    endpoints: ArcSwap<EndpointSet>,
+    born: Instant,
+    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    tiers: ArcSwap<Tiers>,
+    load: Arc<Load>,
+    connections: Arc<Connections>,
+    dial: Arc<Dial>,
+    /// Held while endpoints or tiers are made anew.
+    changing: Mutex<()>,
 }
 
 impl Cluster {
     /// A cluster; one that is found by DNS has no endpoints until they were looked up.
-    pub fn new(definition: Definition) -> Self {
-        let endpoints = match &definition.discovery {
-            Discovery::Static(addresses) => {
-                addresses.iter().map(|(address, weight)| Arc::new(Endpoint::new(address.clone(), *weight))).collect()
-            }
-            Discovery::Dns(_) | Discovery::Nowhere => Vec::new(),
-        };
-        Self {
-            name: name(&definition.host, definition.port, &definition.subset).into(),
+    pub fn new(definition: Definition, before: Option<&Self>, now: Instant) -> Self {
+        let connections = Arc::new(Connections::new(&definition));
+        let load = before.map_or_else(Arc::default, |it| Arc::clone(&it.load));
+        let dial = Arc::new(Dial::new(&definition, &connections, &load, Box::default()));
+        let cluster = Self {
+            dial,
+            name: definition::name(&definition.host, definition.port, &definition.subset).into(),
+            born: before.map_or(now, |it| it.born),
+            endpoints: ArcSwap::from_pointee(before.map_or_else(Vec::new, |it| it.endpoints().to_vec())),
+            tiers: ArcSwap::from_pointee(Tiers::default()),
+            load,
+            connections,
+            changing: Mutex::new(()),
             definition,
-            endpoints: ArcSwap::from_pointee(EndpointSet::new(endpoints)),
+        };
+        match &cluster.definition.discovery {
+            Discovery::Static(members) => cluster.set_addresses(members, now),
+            // What is known stays until the first answer.
+            Discovery::Dns(_) => cluster.divide(now),
+            Discovery::Nowhere => cluster.set_addresses(&[], now),
         }
+        cluster
     }
 
     /// `outbound|port|subset|host`.
@@ -129,69 +74,228 @@ impl Cluster {
         &self.definition
     }
 
-    /// One endpoint, counted as busy until the lease ends.
-    pub fn pick(&self, draw: (u64, u64)) -> Option<Lease> {
-        let endpoints = self.endpoints.load();
-        endpoints.pick(self.definition.policy, draw).map(|it| Lease::new(Arc::clone(it)))
+    /// What it is asked now.
+    pub fn load(&self) -> &Arc<Load> {
+        &self.load
     }
 
-    /// The endpoints now.
-    pub fn endpoints(&self) -> Arc<EndpointSet> {
+    /// Its connections.
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    /// What makes them.
+    pub fn dial(&self) -> &Arc<Dial> {
+        &self.dial
+    }
+
+    /// The endpoints now, usable or not.
+    pub fn endpoints(&self) -> Arc<Vec<Arc<Endpoint>>> {
         self.endpoints.load_full()
     }
 
-    /// Replaces the endpoints; those that stay keep their counts.
-    pub fn set_addresses(&self, addresses: Vec<(Address, u32)>) {
-        let old = self.endpoints.load();
-        let known: HashMap<&Address, &Arc<Endpoint>> = old.endpoints().iter().map(|it| (&it.address, it)).collect();
-        let unchanged = old.endpoints().len() == addresses.len()
-            && addresses
-                .iter()
-                .all(|(address, weight)| known.get(address).is_some_and(|it| it.weight == (*weight).max(1)));
-        if unchanged {
+    /// Share of the traffic that each priority takes now, in percent.
+    pub fn loads(&self) -> Vec<u64> {
+        self.tiers.load().loads().collect()
+    }
+
+    /// One endpoint, counted as busy until the lease ends; if possible none of `tried`.
+    pub fn pick(&self, draw: Draw, tried: &[Arc<Endpoint>]) -> Option<Lease> {
+        let tiers = self.tiers.load();
+        let mut draw = draw;
+        let mut chosen = tiers.pick(draw)?;
+        // A key belongs to one endpoint; drawing again would find the same.
+        let redraws = if tried.is_empty() || draw.key.is_some() { 0 } else { REDRAWS };
+        for _ in 0..redraws {
+            if !tried.iter().any(|it| Arc::ptr_eq(it, chosen)) {
+                break;
+            }
+            draw = draw.next();
+            chosen = tiers.pick(draw)?;
+        }
+        Some(Lease::new(Arc::clone(chosen)))
+    }
+
+    /// Learns what became of a try at an endpoint, and leaves it out when that is one too many.
+    pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, now: Instant) {
+        let Some(detection) = &self.definition.detection else { return };
+        if !endpoint.record.note(outcome, detection) || endpoint.record.is_ejected() {
             return;
         }
-        let endpoints = addresses
-            .into_iter()
-            .map(|(address, weight)| match known.get(&address) {
-                Some(it) if it.weight == weight.max(1) => Arc::clone(it),
-                Some(_) | None => Arc::new(Endpoint::new(address, weight)),
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let endpoints = self.endpoints.load();
+        let ejected = endpoints.iter().filter(|it| it.record.is_ejected()).count();
+        if endpoint.record.is_ejected() || !outlier::may_eject(ejected, endpoints.len(), detection) {
+            return;
+        }
+        endpoint.record.eject(now.saturating_duration_since(self.born));
+        log::info!("{}: {} is left out, its requests fail", self.name, endpoint.address);
+        self.divide(now);
+    }
+
+    /// Notes what the active health check of an endpoint found.
+    pub fn set_failing(&self, endpoint: &Endpoint, failing: bool, now: Instant) {
+        if endpoint.set_failing(failing) {
+            let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = if failing { "fails its health check" } else { "passes its health check" };
+            log::info!("{}: {} {state}", self.name, endpoint.address);
+            self.divide(now);
+        }
+    }
+
+    /// How often [`Self::sweep`] is due; never when absent.
+    pub fn sweeps_every(&self) -> Option<Duration> {
+        let warmup = self.definition.division.warmup.map(|it| (it.duration / 20).max(Duration::from_millis(100)));
+        let detection = self.definition.detection.as_ref().map(|it| it.interval);
+        warmup.into_iter().chain(detection).min()
+    }
+
+    /// Lets endpoints back whose time is over, and gives those that warm up their weight of now.
+    pub fn sweep(&self, now: Instant) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = now.saturating_duration_since(self.born);
+        let mut any = self.tiers.load().is_warming();
+        if let Some(detection) = &self.definition.detection {
+            for it in self.endpoints.load().iter() {
+                any |= it.record.sweep(age, detection);
+            }
+        }
+        if any {
+            self.divide(now);
+        }
+    }
+
+    /// Replaces the endpoints; those that stay keep their counts and their record.
+    pub fn set_addresses(&self, members: &[Member<Address>], now: Instant) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.endpoints.load();
+        let same = |endpoint: &Endpoint, member: &Member<Address>| {
+            endpoint.address == member.target
+                && endpoint.weight == member.weight.max(1)
+                && endpoint.place == member.place
+        };
+        let joined = (!old.is_empty()).then_some(now);
+        let known: std::collections::HashMap<&Address, &Arc<Endpoint>> =
+            old.iter().map(|it| (&it.address, it)).collect();
+        let endpoints = members
+            .iter()
+            .map(|member| match known.get(&member.target) {
+                Some(it) if same(it, member) => Arc::clone(it),
+                Some(_) | None => Arc::new(Endpoint::new(member.target.clone(), member.weight, member.place, joined)),
             })
             .collect();
-        self.endpoints.store(Arc::new(EndpointSet::new(endpoints)));
+        self.endpoints.store(Arc::new(endpoints));
+        self.divide(now);
     }
-}
 
-/// The name of a cluster, which consoles take apart.
-pub fn name(host: &str, port: u16, subset: &str) -> String {
-    format!("outbound|{port}|{subset}|{host}")
+    /// Makes the tiers anew; the caller holds the lock, or nobody else has the cluster yet.
+    fn divide(&self, now: Instant) {
+        let before = self.tiers.load();
+        let tiers = Tiers::new(&self.endpoints.load(), &self.definition.division, now, &before);
+        self.tiers.store(Arc::new(tiers));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::balancer::Policy;
+    use crate::upstream::definition::{Pool, Protocol, Tls};
+    use crate::upstream::endpoint::Place;
+    use crate::upstream::limits::Limits;
+    use crate::upstream::outlier::Detection;
+    use crate::upstream::tiers::Division;
 
-    #[test]
-    fn endpoints_that_stay_keep_their_counts() {
-        let address = |port| (Address::Inet(([127, 0, 0, 1], port).into()), 1);
-        let cluster = Cluster::new(Definition {
+    fn members(ports: &[u16]) -> Vec<Member<Address>> {
+        let address = |port: &u16| Address::Inet(([127, 0, 0, 1], *port).into());
+        ports.iter().map(|it| Member { target: address(it), weight: 1, place: Place::default() }).collect()
+    }
+
+    fn definition(ports: &[u16]) -> Definition {
+        Definition {
             host: "a".into(),
             port: 80,
             subset: "".into(),
             namespace: "default".into(),
-            discovery: Discovery::Static(vec![address(1)]),
-            policy: Policy::RoundRobin,
+            discovery: Discovery::Static(members(ports)),
+            division: Division { policy: Policy::RoundRobin, shares: Box::default(), warmup: None, panic_below: 0 },
+            key: None,
             protocol: Protocol::Http1,
             tls: Tls::Off,
-            connect_timeout: Duration::from_secs(10),
-            max_streams: 100,
-        });
+            pool: Pool {
+                connect_timeout: Duration::from_secs(10),
+                idle: None,
+                max_requests: 0,
+                max_age: None,
+                keepalive: None,
+                max_streams: 100,
+                ping: None,
+            },
+            limits: Limits::default(),
+            detection: Some(Detection {
+                consecutive_5xx: 2,
+                consecutive_gateway: 0,
+                consecutive_local: 0,
+                splits_local: false,
+                error_codes: Box::default(),
+                interval: Duration::from_secs(10),
+                base_ejection: Duration::from_secs(30),
+                max_ejection_percent: 50,
+                min_health_percent: 0,
+            }),
+            proxy_header: None,
+        }
+    }
+
+    const DRAW: Draw = Draw { random: 7, key: None };
+
+    #[test]
+    fn endpoints_that_stay_keep_their_counts() {
+        let now = Instant::now();
+        let cluster = Cluster::new(definition(&[1]), None, now);
         assert_eq!(cluster.name(), "outbound|80||a");
-        let lease = cluster.pick((0, 0)).unwrap();
-        cluster.set_addresses(vec![address(1), address(2)]);
-        let busy: Vec<u32> = cluster.endpoints().endpoints().iter().map(|it| it.active()).collect();
-        assert_eq!(busy, [1, 0]);
+        let lease = cluster.pick(DRAW, &[]).unwrap();
+        cluster.set_addresses(&members(&[1, 2]), now);
+        let busy = |cluster: &Cluster| cluster.endpoints().iter().map(|it| it.active()).collect::<Vec<_>>();
+        assert_eq!(busy(&cluster), [1, 0]);
+        let reloaded = Cluster::new(definition(&[2, 1, 3]), Some(&cluster), now);
+        assert_eq!(busy(&reloaded), [0, 1, 0]);
         drop(lease);
-        assert_eq!(cluster.endpoints().endpoints()[0].active(), 0);
+        assert_eq!(busy(&reloaded), [0, 0, 0]);
+    }
+
+    #[test]
+    fn an_endpoint_that_fails_is_left_out_for_its_time_and_never_too_many() {
+        let now = Instant::now();
+        let cluster = Cluster::new(definition(&[1, 2, 3]), None, now);
+        let fail = |index: usize| {
+            for _ in 0..2 {
+                cluster.report(&cluster.endpoints()[index], Outcome::Failed, now);
+            }
+        };
+        fail(0);
+        fail(1);
+        let usable = || cluster.endpoints().iter().map(|it| it.is_usable()).collect::<Vec<_>>();
+        assert_eq!(usable(), [false, true, true], "half of three is one");
+        let ports: Vec<_> =
+            (0..4).filter_map(|_| cluster.pick(DRAW, &[])).map(|it| it.endpoint().address.to_string()).collect();
+        assert_eq!(ports, ["127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:2", "127.0.0.1:3"]);
+        cluster.sweep(now + Duration::from_secs(29));
+        assert_eq!(usable(), [false, true, true]);
+        cluster.sweep(now + Duration::from_secs(30));
+        assert_eq!(usable(), [true, true, true]);
+        let chosen: Vec<_> = (0..3).filter_map(|_| cluster.pick(DRAW, &[])).collect();
+        assert_eq!(chosen.iter().filter(|it| it.endpoint().address.to_string() == "127.0.0.1:1").count(), 1);
+    }
+
+    #[test]
+    fn an_endpoint_that_was_tried_is_avoided_while_there_are_others() {
+        let cluster = Cluster::new(definition(&[1, 2]), None, Instant::now());
+        let endpoints = cluster.endpoints();
+        for _ in 0..10 {
+            let lease = cluster.pick(DRAW, &endpoints[..1]).unwrap();
+            assert_eq!(lease.endpoint().address.to_string(), "127.0.0.1:2");
+        }
+        assert!(cluster.pick(DRAW, &endpoints).is_some(), "all were tried");
     }
 }

@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::cluster::{Cluster, Discovery, DnsDiscovery, DnsName};
+use super::cluster::Cluster;
+use super::definition::{Discovery, DnsDiscovery, DnsName, Member};
 
 /// Shortest time between two queries for a name, whatever its time to live says.
 const MIN_REFRESH: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ pub struct Resolver {
 
 /// Addresses of a name, and how long they are good.
 struct Answer {
-    addresses: Vec<(Address, u32)>,
+    addresses: Vec<Member<Address>>,
     valid: Duration,
 }
 
@@ -85,18 +86,18 @@ impl Resolver {
     }
 
     /// The addresses of the first spelling that has any.
-    async fn resolve_name(&self, name: &DnsName) -> Option<Answer> {
-        for candidate in &name.candidates {
+    async fn resolve_name(&self, member: &Member<DnsName>) -> Option<Answer> {
+        let Member { target: DnsName { candidates, port }, weight, place } = member;
+        let at = |ip| Member { target: Address::Inet(SocketAddr::new(ip, *port)), weight: *weight, place: *place };
+        for candidate in candidates {
             if let Ok(ip) = candidate.parse() {
-                let address = Address::Inet(SocketAddr::new(ip, name.port));
-                return Some(Answer { addresses: vec![(address, name.weight)], valid: Duration::MAX });
+                return Some(Answer { addresses: vec![at(ip)], valid: Duration::MAX });
             }
             let Ok(found) = self.inner.lookup_ip(candidate.as_ref()).await else { continue };
             let valid = found.valid_until().saturating_duration_since(std::time::Instant::now());
-            let mut addresses: Vec<_> =
-                found.iter().map(|it| (Address::Inet(SocketAddr::new(it, name.port)), name.weight)).collect();
+            let mut addresses: Vec<_> = found.iter().map(at).collect();
             // Answers rotate; the same set must look the same.
-            addresses.sort_by_key(|it| it.0.to_string());
+            addresses.sort_by_key(|it| it.target.to_string());
             if !addresses.is_empty() {
                 return Some(Answer { addresses, valid });
             }
@@ -113,7 +114,7 @@ async fn follow(resolver: Resolver, cluster: Weak<Cluster>, discovery: DnsDiscov
         let Some(cluster) = cluster.upgrade() else { return };
         let pause = match answer {
             Some(Answer { addresses, valid }) => {
-                cluster.set_addresses(addresses);
+                cluster.set_addresses(&addresses, Instant::now().into_std());
                 failing = false;
                 valid
             }

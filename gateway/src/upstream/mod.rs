@@ -2,7 +2,17 @@
 
 pub mod address;
 pub mod endpoint;
+pub mod outlier;
+pub mod hash;
 pub mod balancer;
+pub mod tiers;
+pub mod limits;
+pub mod definition;
+pub mod connections;
+pub mod dial;
+pub mod proxy_header;
 pub mod cluster;
+pub mod retry;
 pub mod peer;
 pub mod dns;
+pub mod care;

@@ -1,26 +1,40 @@
 //! Turns an endpoint into the peer that Pingora connects to.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::address::Address;
-use super::cluster::{Cluster, Protocol, Tls};
+use super::cluster::Cluster;
+use super::definition::{Keepalive, Pool, Protocol, ProxyHeader, Tls};
+use super::dial::Dial;
 use super::endpoint::Endpoint;
+use super::proxy_header;
 use crate::text::host_of;
 
-/// How long an unused connection to an upstream is kept (Envoy's default).
-const IDLE: Duration = Duration::from_secs(3600);
+/// What of a request matters for its connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// Host of the request.
+    pub authority: &'a str,
+    /// Whether the client speaks HTTP/2.
+    pub speaks_h2: bool,
+    /// The client and the address it came to.
+    pub addresses: Option<(SocketAddr, SocketAddr)>,
+}
 
-/// The peer for one try of a request to an endpoint; `authority` is the request's host.
-pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, authority: &str) -> Result<Box<HttpPeer>> {
+/// The peer for one try of a request to an endpoint.
+pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, asker: Asker<'_>) -> Result<Box<HttpPeer>> {
     let definition = cluster.definition();
     let (tls, sni, verify) = match &definition.tls {
         Tls::Off => (false, String::new(), true),
         Tls::On { sni, verify } => {
-            let name = sni.as_deref().unwrap_or_else(|| host_of(authority));
+            let name = sni.as_deref().unwrap_or_else(|| host_of(asker.authority));
             (true, name.to_owned(), *verify)
         }
     };
@@ -33,34 +47,56 @@ pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, authority: &str) -> 
         }
     };
     let options = &mut peer.options;
-    options.connection_timeout = Some(definition.connect_timeout);
-    options.total_connection_timeout = Some(definition.connect_timeout);
-    options.idle_timeout = Some(IDLE);
+    let Pool { connect_timeout, idle, max_requests: _, max_age: _, keepalive, max_streams, ping } = &definition.pool;
+    options.total_connection_timeout = Some(*connect_timeout);
+    options.idle_timeout = *idle;
     options.verify_cert = verify;
     options.verify_hostname = verify;
-    options.max_h2_streams = definition.max_streams as usize;
-    match definition.protocol {
-        Protocol::Http1 => options.set_http_version(1, 1),
-        Protocol::Http2 => options.set_http_version(2, 2),
-    }
-    peer.group_key = group(cluster);
+    options.max_h2_streams = *max_streams as usize;
+    options.h2_ping_interval = *ping;
+    options.tcp_keepalive = keepalive.map(|Keepalive { idle, interval, probes }| TcpKeepalive {
+        idle,
+        interval,
+        count: probes as usize,
+        user_timeout: Duration::ZERO,
+    });
+    let speaks_h2 = match definition.protocol {
+        Protocol::Http1 => false,
+        Protocol::Http2 => true,
+        Protocol::Client => asker.speaks_h2,
+    };
+    let version = if speaks_h2 { 2 } else { 1 };
+    options.set_http_version(version, version);
+    let client = definition.proxy_header.zip(asker.addresses);
+    options.custom_l4 = Some(match client {
+        None => Arc::clone(cluster.dial()) as _,
+        Some((version, addresses)) => Arc::new(greeting(cluster, version, addresses)),
+    });
+    peer.group_key = group(cluster, speaks_h2, client);
     Ok(Box::new(peer))
 }
 
-/// Bounds each wait of a try by what is left of its route's time.
+/// Connections that open by telling who the client is.
+fn greeting(cluster: &Cluster, version: ProxyHeader, (client, own): (SocketAddr, SocketAddr)) -> Dial {
+    let greeting = proxy_header::write(version, client, own);
+    Dial::new(cluster.definition(), cluster.connections(), cluster.load(), greeting.into())
+}
+
+/// Bounds each wait of a try by what is left of its time.
 pub fn bound(peer: &mut HttpPeer, left: Duration) {
     let options = &mut peer.options;
-    for limit in [&mut options.connection_timeout, &mut options.total_connection_timeout] {
-        *limit = Some(limit.map_or(left, |it| it.min(left)));
-    }
+    let limit = &mut options.total_connection_timeout;
+    *limit = Some(limit.map_or(left, |it| it.min(left)));
     options.read_timeout = Some(left);
     options.write_timeout = Some(left);
 }
 
 /// What must be the same for two requests to share a connection and Pingora's own key leaves out.
-fn group(cluster: &Cluster) -> u64 {
+fn group(cluster: &Cluster, speaks_h2: bool, client: Option<(ProxyHeader, (SocketAddr, SocketAddr))>) -> u64 {
     let definition = cluster.definition();
     let mut hasher = DefaultHasher::new();
-    (definition.protocol, &definition.tls).hash(&mut hasher);
+    // A bound on connections is a cluster's own, so they are not shared with another.
+    let own = (definition.limits.connections != u32::MAX).then(|| cluster.name());
+    (speaks_h2, &definition.tls, own, client).hash(&mut hasher);
     hasher.finish()
 }

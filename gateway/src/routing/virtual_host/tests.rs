@@ -18,6 +18,7 @@ fn route(path: PathPattern, method: Option<&str>, number: u32) -> Arc<Route> {
         conditions: method.into_iter().map(|it| Condition::Method(TextPattern::Exact(it.into()))).collect(),
         action: Action::Respond(StatusCode::OK, bytes::Bytes::new()),
         response_edits: Arc::new([]),
+        fault: None,
         cors: None,
     })
 }

@@ -1,0 +1,175 @@
+//! Decides where each endpoint stands, seen from this gateway: its priority, or its locality's share.
+//!
+//! Istio's rules: `distribute` gives shares to localities; `failoverPriority` ranks by
+//! labels; else endpoints are ranked by how much of their locality is the gateway's, once
+//! outlier detection is there to see that the near ones fail.
+
+use std::collections::BTreeMap;
+
+use config_schema::istio::load_balancer::{LoadBalancer, LocalityLb, LocalityShares, RegionFailover, ZoneAwareLb};
+use config_schema::native::settings::Node;
+
+use super::registry::Instance;
+use crate::upstream::endpoint::Place;
+
+/// Labels that Istio gives to every endpoint from its locality.
+const TOPOLOGY: [&str; 3] =
+    ["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
+
+/// How endpoints are placed.
+pub(super) enum Plan<'a> {
+    /// All alike.
+    Flat,
+    /// By the shares of their localities.
+    Shares(Vec<(&'a str, u32)>),
+    /// By how near they are; traffic of the gateway's region goes to these regions next.
+    Near { node: &'a Node, next: Vec<&'a str> },
+    /// By how many of these labels, from the first on, are the gateway's.
+    Labels { node: &'a Node, labels: &'a [String] },
+}
+
+impl<'a> Plan<'a> {
+    /// The plan for a host with this policy; `mesh` is what holds when it says nothing.
+    pub(super) fn of(
+        policy: Option<&'a LoadBalancer>,
+        mesh: Option<&'a LocalityLb>,
+        detects_failures: bool,
+        node: &'a Node,
+    ) -> Self {
+        if let Some(ZoneAwareLb { enabled, failover, failover_priority, min_cluster_size: _ }) =
+            policy.and_then(|it| it.zone_aware_lb_setting.as_ref())
+        {
+            let is_on = *enabled != Some(false) && detects_failures;
+            return Self::ranked(is_on, failover, failover_priority, node);
+        }
+        let none = &[][..];
+        let Some(LocalityLb { distribute, failover, failover_priority, enabled }) =
+            policy.and_then(|it| it.locality_lb_setting.as_ref()).or(mesh)
+        else {
+            return Self::ranked(detects_failures, none, &[], node);
+        };
+        let shares = distribute.iter().find(|it| covers(&it.from, &node.locality));
+        match shares {
+            Some(LocalityShares { from: _, to }) if *enabled != Some(false) => {
+                Self::Shares(to.iter().map(|(locality, percent)| (locality.as_str(), *percent)).collect())
+            }
+            Some(_) | None if distribute.is_empty() => {
+                Self::ranked(*enabled != Some(false) && detects_failures, failover, failover_priority, node)
+            }
+            Some(_) | None => Self::Flat,
+        }
+    }
+
+    fn ranked(is_on: bool, failover: &'a [RegionFailover], labels: &'a [String], node: &'a Node) -> Self {
+        if !is_on {
+            return Self::Flat;
+        }
+        if !labels.is_empty() {
+            return Self::Labels { node, labels };
+        }
+        let region = parts(&node.locality)[0];
+        if region.is_empty() {
+            return Self::Flat;
+        }
+        Self::Near { node, next: failover.iter().filter(|it| it.from == region).map(|it| it.to.as_str()).collect() }
+    }
+
+    /// Percent for each share, in the order of [`Place::share`].
+    pub(super) fn shares(&self) -> Box<[u32]> {
+        match self {
+            Self::Shares(shares) => shares.iter().map(|it| it.1).collect(),
+            Self::Flat | Self::Near { .. } | Self::Labels { .. } => Box::default(),
+        }
+    }
+
+    /// Where an endpoint stands.
+    pub(super) fn place(&self, instance: &Instance) -> Place {
+        match self {
+            Self::Flat => Place::default(),
+            Self::Shares(shares) => {
+                let share = shares.iter().position(|(locality, _)| covers(locality, &instance.locality));
+                Place { priority: 0, share: share.and_then(|it| u16::try_from(it).ok()) }
+            }
+            Self::Near { node, next } => {
+                Place { priority: distance(&node.locality, &instance.locality, next), share: None }
+            }
+            Self::Labels { node, labels } => {
+                let own = with_topology(&node.labels, &node.locality);
+                let theirs = with_topology(&instance.labels, &instance.locality);
+                let same = |label: &&String| match label.split_once('=') {
+                    Some((key, value)) => theirs.get(key).map(String::as_str) == Some(value),
+                    None => theirs.get(label.as_str()) == own.get(label.as_str()),
+                };
+                let matching = labels.iter().take_while(same).count();
+                Place { priority: u8::try_from(labels.len() - matching).unwrap_or(u8::MAX), share: None }
+            }
+        }
+    }
+}
+
+fn parts(locality: &str) -> [&str; 3] {
+    let mut parts = locality.split('/');
+    [(); 3].map(|()| parts.next().unwrap_or_default())
+}
+
+/// Whether `region/zone/subzone`, where `*` and a missing part stand for any, covers a locality.
+fn covers(pattern: &str, locality: &str) -> bool {
+    parts(pattern).iter().zip(parts(locality)).all(|(pattern, part)| matches!(*pattern, "*" | "") || *pattern == part)
+}
+
+/// Istio's ranks: same subzone, same zone, same region, a region that takes over, any other.
+fn distance(own: &str, other: &str, next: &[&str]) -> u8 {
+    let (own, other) = (parts(own), parts(other));
+    let same = own.iter().zip(other).take_while(|(own, other)| *own == other).count();
+    match same {
+        3 => 0,
+        2 => 1,
+        1 => 2,
+        _ if next.is_empty() || next.contains(&other[0]) => 3,
+        _ => 4,
+    }
+}
+
+fn with_topology(labels: &BTreeMap<String, String>, locality: &str) -> BTreeMap<String, String> {
+    let mut out = labels.clone();
+    for (key, part) in TOPOLOGY.iter().zip(parts(locality)) {
+        if !part.is_empty() {
+            out.entry((*key).to_owned()).or_insert_with(|| part.to_owned());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_istios() {
+        for (other, next, expected) in [
+            ("r1/z1/s1", &[][..], 0),
+            ("r1/z1/s2", &[], 1),
+            ("r1/z2/s1", &[], 2),
+            ("r2/z1/s1", &[], 3),
+            ("r2/z1/s1", &["r2"], 3),
+            ("r3/z1/s1", &["r2"], 4),
+            ("", &[], 3),
+        ] {
+            assert_eq!(distance("r1/z1/s1", other, next), expected, "{other} {next:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_cover_what_is_below_them() {
+        for (pattern, locality, expected) in [
+            ("*", "r1/z1", true),
+            ("r1/*", "r1/z1/s1", true),
+            ("r1/z1/*", "r1/z1/s1", true),
+            ("r1/z1", "r1/z2", false),
+            ("r1", "r1/z2/s3", true),
+            ("r1/z1/s1", "r1/z1", false),
+        ] {
+            assert_eq!(covers(pattern, locality), expected, "{pattern} {locality}");
+        }
+    }
+}

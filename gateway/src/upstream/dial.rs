@@ -1,0 +1,101 @@
+//! Opens the connections of a cluster: within its bounds, in time, with its greeting.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::connectors::l4::Connect;
+use pingora::http::ResponseHeader;
+use pingora::protocols::GetProxyDigest as _;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::{Error, ErrorType, Result};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::connections::{Connection, Connections, Overflow};
+use super::definition::Definition;
+use super::limits::{Limits, Load};
+
+/// Makes connections for the requests of a cluster.
+#[derive(Debug)]
+pub struct Dial {
+    connections: Arc<Connections>,
+    load: Arc<Load>,
+    limits: Limits,
+    connect_timeout: Duration,
+    /// Bytes that go before everything else.
+    greeting: Box<[u8]>,
+}
+
+impl Dial {
+    /// For a cluster; `greeting` opens each connection.
+    pub fn new(definition: &Definition, connections: &Arc<Connections>, load: &Arc<Load>, greeting: Box<[u8]>) -> Self {
+        Self {
+            connections: Arc::clone(connections),
+            load: Arc::clone(load),
+            limits: definition.limits,
+            connect_timeout: definition.pool.connect_timeout,
+            greeting,
+        }
+    }
+
+    async fn open(&self, address: &SocketAddr, connection: &Connection) -> io::Result<Stream> {
+        match address {
+            SocketAddr::Inet(address) => {
+                let stream = connection.made(TcpStream::connect(address).await?)?;
+                greet(&stream, &self.greeting).await?;
+                Ok(stream.into())
+            }
+            SocketAddr::Unix(address) => {
+                let path = address.as_pathname().ok_or(io::ErrorKind::InvalidInput)?;
+                Ok(UnixStream::connect(path).await?.into())
+            }
+        }
+    }
+}
+
+/// Writes what opens a connection.
+async fn greet(stream: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Connect for Dial {
+    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
+        let Some(connection) = self.connections.open(&self.load, &self.limits).await else {
+            return Err(Error::because(ErrorType::ConnectError, "overflow", Overflow));
+        };
+        let opened = tokio::time::timeout(self.connect_timeout, self.open(address, &connection)).await;
+        let mut stream = match opened {
+            Err(_) => return Err(Error::explain(ErrorType::ConnectTimedout, "no connection in time")),
+            Ok(Err(error)) => return Err(Error::because(kind(&error), "no connection", error)),
+            Ok(Ok(stream)) => stream,
+        };
+        let head = Box::new(ResponseHeader::build(200, None)?);
+        stream.set_proxy_digest(ProxyDigest::new(head, Some(Box::new(connection))));
+        Ok(stream)
+    }
+}
+
+fn kind(error: &io::Error) -> ErrorType {
+    let kind = error.kind();
+    if kind == io::ErrorKind::ConnectionRefused {
+        ErrorType::ConnectRefused
+    } else if matches!(kind, io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) {
+        ErrorType::ConnectNoRoute
+    } else if kind == io::ErrorKind::TimedOut {
+        ErrorType::ConnectTimedout
+    } else {
+        ErrorType::ConnectError
+    }
+}
