@@ -13,6 +13,8 @@ mod hostile;
 mod reload;
 /// Retries, timeouts, balancing, ejection, bounds, faults and mirrors.
 mod traffic;
+/// TCP listeners.
+mod tcp;
 /// Upstreams that fail, go away, or are found by DNS.
 mod upstreams;
 /// HTTP/2 on both sides.

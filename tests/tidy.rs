@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::harness::sluice;
 
 /// Modules of the gateway from the highest layer to the lowest; a module imports only lower ones.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["cli"],
     &["server"],
     &["admin"],
@@ -17,6 +17,7 @@ const LAYERS: [&[&str]; 12] = [
     &["routing"],
     &["filter"],
     &["upstream"],
+    &["l4"],
     &["telemetry"],
     &["local_reply", "text"],
 ];

@@ -10,6 +10,7 @@
 //! | its virtual host, then its first matching route | [`routing`] |
 //! | the policies of the route | [`filter`] |
 //! | an endpoint of the route's cluster | [`upstream`] |
+//! | bytes without a protocol, on TCP listeners | [`l4`] |
 //! | the response, the metrics, the access log line | [`proxy`], [`telemetry`] |
 //!
 //! # The way of a configuration
@@ -39,6 +40,7 @@ pub mod listener;
 pub mod routing;
 pub mod filter;
 pub mod upstream;
+pub mod l4;
 
 pub mod local_reply;
 pub mod telemetry;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::admin::{Admin, Health, Port, Readiness};
 use crate::listener::accept::Serve;
 use crate::listener::limits::ConnectionCounts;
-use crate::listener::set::{ListenerSet, Worker};
+use crate::listener::set::{ListenerKey, ListenerSet, Worker};
 use crate::proxy::serve::ServeHttp;
 use crate::reload::{Candidate, Reloader, watch};
 use crate::snapshot::{Live, Snapshot};
@@ -23,6 +23,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::series::{RequestSeries, SourceLabels};
+use crate::telemetry::tcp_series::TcpSeries;
 use crate::upstream::dns::Resolver;
 
 /// How often watched files are looked at.
@@ -71,8 +72,9 @@ fn telemetry(snapshot: &Snapshot, workers: usize) -> anyhow::Result<Telemetry> {
         version: node.version.to_string(),
         cluster_domain: node.cluster_domain.to_string(),
     };
+    let tcp = TcpSeries::new(source.clone(), &metrics)?;
     let series = RequestSeries::new(source, &metrics)?;
-    Ok(Telemetry { access_log: LogWriter::start(workers)?, series, metrics })
+    Ok(Telemetry { access_log: LogWriter::start(workers)?, series, tcp, metrics })
 }
 
 /// A configuration without ports.
@@ -190,12 +192,12 @@ async fn drain(reloader: &Reloader, signals: &mut Signals) {
 
 /// Tells scripts that every port is bound, and where.
 async fn announce(file: &std::path::Path, admin: SocketAddr, reloader: &Reloader) -> anyhow::Result<()> {
-    let listeners: Vec<_> = reloader
-        .addresses()
-        .await
-        .into_iter()
-        .map(|(port, address)| json!({ "port": port, "bind": address.to_string(), "protocol": "HTTP" }))
-        .collect();
+    let snapshot = reloader.live().pin();
+    let listener = |(key, address): (ListenerKey, SocketAddr)| {
+        let protocol = snapshot.listener(key).map_or("HTTP", |it| it.service.protocol());
+        json!({ "port": key.port, "bind": address.to_string(), "protocol": protocol })
+    };
+    let listeners: Vec<_> = reloader.addresses().await.into_iter().map(listener).collect();
     let ready = json!({ "admin": admin.to_string(), "listeners": listeners });
     // Written beside and moved, so that nobody reads half of it.
     let beside = file.with_extension("partial");

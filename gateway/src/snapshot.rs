@@ -14,6 +14,7 @@ use crate::listener::limits::ConnectionLimits;
 use crate::listener::set::{ListenerKey, Wanted};
 use crate::routing::host_table::HostTable;
 use crate::routing::path::Normalization;
+use crate::routing::tcp::TcpRoute;
 use crate::telemetry::access_log::AccessLogFormat;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::definition::Definition;
@@ -26,10 +27,10 @@ pub struct Snapshot {
     /// When it was compiled.
     pub compiled: SystemTime,
     /// The ports it serves.
-    pub listeners: Vec<Arc<HttpListener>>,
+    pub listeners: Vec<Arc<Listener>>,
     /// Ports that the configuration before had and this one has not; their connections may
     /// still bring a request before they see that they shall end.
-    pub retired: Vec<Arc<HttpListener>>,
+    pub retired: Vec<Arc<Listener>>,
     /// Every cluster by what it is made of.
     pub clusters: HashMap<Definition, Arc<Cluster>>,
     /// What applies to all requests.
@@ -86,18 +87,47 @@ pub struct Node {
     pub cluster_domain: Box<str>,
 }
 
-/// A port that serves HTTP.
+/// A port.
 #[derive(Debug)]
-pub struct HttpListener {
+pub struct Listener {
     /// As declared and as bound.
     pub wanted: Wanted,
-    /// Its virtual hosts.
-    pub hosts: HostTable,
+    /// What it serves.
+    pub service: Service,
+}
+
+/// What a port serves.
+#[derive(Debug)]
+pub enum Service {
+    /// HTTP, to these virtual hosts.
+    Http(HostTable),
+    /// TCP, by this route; connections are closed when there is none.
+    Tcp(Option<Arc<TcpRoute>>),
+}
+
+impl Service {
+    /// Its name for scripts.
+    pub fn protocol(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "HTTP",
+            Self::Tcp(_) => "TCP",
+        }
+    }
+}
+
+impl Listener {
+    /// Its virtual hosts, if it serves HTTP.
+    pub fn hosts(&self) -> Option<&HostTable> {
+        match &self.service {
+            Service::Http(hosts) => Some(hosts),
+            Service::Tcp(_) => None,
+        }
+    }
 }
 
 impl Snapshot {
     /// The listener of a connection, also of one that shall end.
-    pub fn listener(&self, key: ListenerKey) -> Option<&Arc<HttpListener>> {
+    pub fn listener(&self, key: ListenerKey) -> Option<&Arc<Listener>> {
         self.listeners.iter().chain(&self.retired).find(|it| it.wanted.key == key)
     }
 }

@@ -42,7 +42,6 @@ pub struct TrafficPolicy {
     /// Policies that replace this one for single ports.
     pub port_level_settings: Vec<PortTrafficPolicy>,
     /// Carries TCP through another proxy.
-    #[schemars(extend("x-support" = "later"))]
     pub tunnel: Option<Tunnel>,
     /// Sends a PROXY header to the upstream.
     pub proxy_protocol: Option<ProxyProtocol>,

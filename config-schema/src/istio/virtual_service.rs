@@ -26,7 +26,6 @@ pub struct VirtualService {
     #[schemars(extend("x-support" = "later"))]
     pub tls: Vec<TlsRoute>,
     /// Rules for TCP.
-    #[schemars(extend("x-support" = "later"))]
     pub tcp: Vec<TcpRoute>,
     /// Namespaces that may use it: `*`, `.`, or names.
     #[schemars(extend("x-support" = "later"))]

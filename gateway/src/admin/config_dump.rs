@@ -5,9 +5,10 @@ use std::time::UNIX_EPOCH;
 use serde_json::{Value, json};
 
 use crate::reload::Report;
-use crate::routing::route::{Action, Route};
+use crate::routing::route::{Action, Route, Target};
+use crate::routing::tcp::TcpRoute;
 use crate::routing::virtual_host::VirtualHost;
-use crate::snapshot::{HttpListener, Snapshot};
+use crate::snapshot::{Listener, Service, Snapshot};
 use crate::upstream::cluster::Cluster;
 
 /// The running configuration with the report of the last reload.
@@ -39,13 +40,24 @@ fn seconds(time: std::time::SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-fn listener(listener: &HttpListener) -> Value {
-    let mut hosts: Vec<_> = listener.hosts.iter().collect();
-    hosts.sort_by(|a, b| a.0.cmp(&b.0));
+fn listener(listener: &Listener) -> Value {
+    let (bind, port) = (listener.wanted.key.bind.to_string(), listener.wanted.key.port);
+    match &listener.service {
+        Service::Http(hosts) => {
+            let mut hosts: Vec<_> = hosts.iter().collect();
+            hosts.sort_by(|a, b| a.0.cmp(&b.0));
+            let hosts: Vec<_> = hosts.into_iter().map(|(name, it)| virtual_host(&name, it)).collect();
+            json!({ "bind": bind, "port": port, "virtualHosts": hosts })
+        }
+        Service::Tcp(route) => json!({ "bind": bind, "port": port, "tcp": route.as_deref().map(tcp_route) }),
+    }
+}
+
+fn tcp_route(route: &TcpRoute) -> Value {
+    let destination = |(weight, target): &(u32, Target)| json!({ "cluster": target.name(), "weight": weight });
     json!({
-        "bind": listener.wanted.key.bind.to_string(),
-        "port": listener.wanted.key.port,
-        "virtualHosts": hosts.into_iter().map(|(name, it)| virtual_host(&name, it)).collect::<Vec<_>>(),
+        "from": route.origin.as_ref(),
+        "forward": route.destinations.iter().map(destination).collect::<Vec<_>>(),
     })
 }
 

@@ -13,12 +13,14 @@ use serde_json::{Value, json};
 
 use super::{ConfigPaths, EXIT_PROBLEMS, EXIT_USAGE, Output, fail, print};
 use crate::reload;
+use crate::routing::host_table::HostTable;
 use crate::routing::path;
 use crate::routing::redirect::Redirect;
 use crate::routing::request::{Request, Scheme};
 use crate::routing::route::{Action, Mismatch, Route};
+use crate::routing::tcp::TcpRoute;
 use crate::routing::virtual_host::Observer;
-use crate::snapshot::{HttpListener, Snapshot};
+use crate::snapshot::{Service, Snapshot};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -142,6 +144,10 @@ impl Teller<'_> {
             let known = if ports.is_empty() { "none".to_owned() } else { ports.join(", ") };
             return self.step("listener", format!("no server listens on port {}; known ports: {known}", asked.port));
         };
+        let hosts = match &listener.service {
+            Service::Http(hosts) => hosts,
+            Service::Tcp(route) => return self.tcp(asked.port, route.as_deref()),
+        };
         self.step("listener", format!("port {}", asked.port));
         let Ok(target) = path::normalize(&asked.target, snapshot.settings.normalization) else {
             return self.step("path", "cannot be normalised: 400");
@@ -157,12 +163,12 @@ impl Teller<'_> {
             headers: &asked.headers,
             port: asked.port,
         };
-        self.route(listener, &request);
+        self.route(hosts, &request);
     }
 
-    fn route(&mut self, listener: &HttpListener, request: &Request<'_>) {
+    fn route(&mut self, hosts: &HostTable, request: &Request<'_>) {
         let host = request.host();
-        let Some(virtual_host) = listener.hosts.find(&host) else {
+        let Some(virtual_host) = hosts.find(&host) else {
             return self.step("virtual host", format!("none for `{host}`: 404 NR"));
         };
         self.step("virtual host", virtual_host.name.to_string());
@@ -189,6 +195,15 @@ impl Teller<'_> {
             Action::Respond(status, body) => {
                 self.step("response", format!("{} with {} bytes", status.as_u16(), body.len()))
             }
+        }
+    }
+
+    fn tcp(&mut self, port: u16, route: Option<&TcpRoute>) {
+        self.step("listener", format!("port {port}, TCP: connections are passed on whatever they carry"));
+        let Some(route) = route else { return self.step("route", "none: connections are closed") };
+        let total: u32 = route.destinations.iter().map(|it| it.0).sum();
+        for (weight, target) in &route.destinations {
+            self.step("destination", format!("{} ({weight} of {total})", target.name()));
         }
     }
 

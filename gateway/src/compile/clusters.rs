@@ -145,6 +145,7 @@ impl<'a> Clusters<'a> {
             limits: blocks.limits(),
             detection,
             proxy_header: blocks.proxy_header(),
+            tunnel: blocks.tunnel(),
         })
     }
 }

@@ -18,12 +18,13 @@ use config_schema::{Config, Problem, Resource};
 use super::clusters::Clusters;
 use super::delegates::{self, Delegates, Placed};
 use super::matches::{Place, broken};
-use super::routes;
+use super::{routes, tcp};
 use crate::listener::set::{ListenerKey, Wanted};
 use crate::routing::host_table::HostTable;
 use crate::routing::route::{Route, ServiceOrigin};
+use crate::routing::tcp::TcpRoute;
 use crate::routing::virtual_host::VirtualHost;
-use crate::snapshot::HttpListener;
+use crate::snapshot::{Listener, Service};
 
 /// What a port speaks; the first server decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,7 @@ impl Class {
 struct Draft {
     class: Class,
     hosts: BTreeMap<String, HostDraft>,
+    tcp: Option<Arc<TcpRoute>>,
 }
 
 /// A virtual host in the making.
@@ -58,7 +60,7 @@ struct HostDraft {
     last: Vec<Arc<Route>>,
 }
 
-pub(super) fn compile(config: &Config, clusters: &mut Clusters<'_>) -> Result<Vec<Arc<HttpListener>>, Box<Problem>> {
+pub(super) fn compile(config: &Config, clusters: &mut Clusters<'_>) -> Result<Vec<Arc<Listener>>, Box<Problem>> {
     let delegates = delegates::collect(&config.documents.virtual_services);
     let mut drafts: BTreeMap<ListenerKey, Draft> = BTreeMap::new();
     let labels = &config.settings.node.labels;
@@ -74,15 +76,15 @@ pub(super) fn compile(config: &Config, clusters: &mut Clusters<'_>) -> Result<Ve
                 continue;
             };
             let class = Class::of(server.port.as_ref().map(|it| it.protocol.as_str()).unwrap_or_default());
-            let draft = drafts.entry(key).or_insert_with(|| Draft { class, hosts: BTreeMap::new() });
-            if draft.class != class || class != Class::Http {
+            let draft = drafts.entry(key).or_insert_with(|| Draft { class, hosts: BTreeMap::new(), tcp: None });
+            if draft.class != class || class == Class::Tls {
                 continue;
             }
             add_server(config, (gateway, server), key, &delegates, (draft, clusters))?;
         }
     }
-    let http = drafts.into_iter().filter(|(_, it)| it.class == Class::Http);
-    http.map(|(key, draft)| listener(config, key, draft)).collect()
+    let served = drafts.into_iter().filter(|(_, it)| it.class != Class::Tls);
+    served.map(|(key, draft)| listener(config, key, draft)).collect()
 }
 
 fn key(server: &Server, bind_address: &str) -> Option<ListenerKey> {
@@ -118,6 +120,12 @@ fn add_server(
             continue;
         }
         let place = Place { gateway: name, port: key.port, node: &config.settings.node };
+        if draft.class == Class::Tcp {
+            if draft.tcp.is_none() {
+                draft.tcp = tcp::lower(service, place, clusters)?;
+            }
+            continue;
+        }
         let (routes, last) = lower(config, service, delegates, place, clusters)?;
         for host in hosts {
             let draft = draft.hosts.entry(host).or_default();
@@ -189,7 +197,12 @@ fn narrowed(service: &Resource<VirtualService>, gateway: &Resource<Gateway>, ser
     out
 }
 
-fn listener(config: &Config, key: ListenerKey, draft: Draft) -> Result<Arc<HttpListener>, Box<Problem>> {
+fn listener(config: &Config, key: ListenerKey, draft: Draft) -> Result<Arc<Listener>, Box<Problem>> {
+    let real_port = config.settings.port_map.get(&key.port.to_string()).copied().unwrap_or(key.port);
+    let wanted = Wanted { key, real_port };
+    if draft.class == Class::Tcp {
+        return Ok(Arc::new(Listener { wanted, service: Service::Tcp(draft.tcp) }));
+    }
     let mut hosts = Vec::new();
     for (name, HostDraft { https_redirect, mut routes, last }) in draft.hosts {
         routes.extend(last);
@@ -198,6 +211,5 @@ fn listener(config: &Config, key: ListenerKey, draft: Draft) -> Result<Arc<HttpL
             .map_err(|error| broken(format!("the routes of host `{name}` are too complex: {error}")))?;
         hosts.push((name, Arc::new(host)));
     }
-    let real_port = config.settings.port_map.get(&key.port.to_string()).copied().unwrap_or(key.port);
-    Ok(Arc::new(HttpListener { wanted: Wanted { key, real_port }, hosts: HostTable::new(hosts) }))
+    Ok(Arc::new(Listener { wanted, service: Service::Http(HostTable::new(hosts)) }))
 }

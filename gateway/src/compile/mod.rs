@@ -15,6 +15,7 @@ mod matches;
 mod registry;
 mod routes;
 mod settings;
+mod tcp;
 mod traffic_policy;
 mod unenforced;
 

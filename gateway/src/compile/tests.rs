@@ -55,7 +55,7 @@ fn compiled(text: &str, before: Option<&Snapshot>) -> Snapshot {
 fn destination(snapshot: &Snapshot, target: &str) -> String {
     let headers = http::HeaderMap::new();
     let request = Request { method: "GET", scheme: Scheme::Http, authority: "h", target, headers: &headers, port: 80 };
-    let host = snapshot.listeners[0].hosts.find(&request.host()).unwrap();
+    let host = snapshot.listeners[0].hosts().unwrap().find(&request.host()).unwrap();
     let Action::Forward(forward) = &host.find(&request).unwrap().action else { panic!("not forwarded") };
     let crate::routing::route::Target::Cluster(cluster) = &forward.destinations[0].target else { panic!("missing") };
     let endpoints = cluster.endpoints();

@@ -10,12 +10,13 @@ use config_schema::Resource;
 use config_schema::istio::destination_rule::{
     ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, H2KeepAlive, H2UpgradePolicy, HttpSettings,
     OutlierDetection, PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion, RetryBudget, Subset, TcpKeepalive,
-    TcpSettings, TrafficPolicy,
+    TcpSettings, TrafficPolicy, Tunnel as WrittenTunnel,
 };
 use config_schema::istio::load_balancer::LoadBalancer;
 use config_schema::istio::mesh_config::MeshConfig;
 
 use super::registry::Port;
+use crate::l4::tunnel::{Method, Tunnel};
 use crate::upstream::definition::{Keepalive, Pool, Protocol, ProxyHeader, Tls};
 use crate::upstream::limits::{Limits, RetryLimit};
 use crate::upstream::outlier::Detection;
@@ -36,6 +37,7 @@ pub(super) struct Blocks<'a> {
     connection_pool: Option<&'a ConnectionPool>,
     outlier_detection: Option<&'a OutlierDetection>,
     tls: Option<&'a ClientTls>,
+    tunnel: Option<&'a WrittenTunnel>,
     proxy_protocol: Option<&'a ProxyProtocol>,
     retry_budget: Option<&'a RetryBudget>,
 }
@@ -58,7 +60,7 @@ impl<'a> Blocks<'a> {
             outlier_detection,
             tls,
             port_level_settings,
-            tunnel: _,
+            tunnel,
             proxy_protocol,
             retry_budget,
         } = policy;
@@ -67,6 +69,7 @@ impl<'a> Blocks<'a> {
             connection_pool: connection_pool.as_ref(),
             outlier_detection: outlier_detection.as_ref(),
             tls: tls.as_ref(),
+            tunnel: tunnel.as_ref(),
             proxy_protocol: proxy_protocol.as_ref(),
             retry_budget: retry_budget.as_ref(),
         };
@@ -89,6 +92,7 @@ impl<'a> Blocks<'a> {
             connection_pool: self.connection_pool.or(base.connection_pool),
             outlier_detection: self.outlier_detection.or(base.outlier_detection),
             tls: self.tls.or(base.tls),
+            tunnel: self.tunnel.or(base.tunnel),
             proxy_protocol: self.proxy_protocol.or(base.proxy_protocol),
             retry_budget: self.retry_budget.or(base.retry_budget),
         }
@@ -196,6 +200,13 @@ impl<'a> Blocks<'a> {
             ProxyProtocolVersion::V1 => ProxyHeader::V1,
             ProxyProtocolVersion::V2 => ProxyHeader::V2,
         })
+    }
+
+    /// Who carries TCP connections on.
+    pub(super) fn tunnel(&self) -> Option<Tunnel> {
+        let WrittenTunnel { protocol, target_host, target_port } = self.tunnel?;
+        let method = if protocol.eq_ignore_ascii_case("POST") { Method::Post } else { Method::Connect };
+        Some(Tunnel { method, target: format!("{target_host}:{target_port}").into() })
     }
 
     /// TLS towards the upstream.

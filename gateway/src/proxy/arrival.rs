@@ -47,7 +47,10 @@ pub(super) fn admit(session: &mut Session, exchange: &mut Exchange) -> Flow {
         headers: &request.headers,
         port: key.port,
     };
-    let Some(virtual_host) = listener.hosts.find(&asked.host()) else { return refuse(exchange, Reason::NoRoute) };
+    let hosts = listener.hosts();
+    let Some(virtual_host) = hosts.and_then(|it| it.find(&asked.host())) else {
+        return refuse(exchange, Reason::NoRoute);
+    };
     if virtual_host.https_redirect && scheme == Scheme::Http {
         return redirect(exchange, Reason::HttpsRedirect, &Redirect::to_https(), &asked);
     }

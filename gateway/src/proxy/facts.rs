@@ -10,6 +10,7 @@ use pingora::proxy::Session;
 
 use super::exchange::Exchange;
 use super::outcome;
+use super::tcp::Outline;
 use crate::telemetry::template::{Facts, Field, HeaderRef};
 
 /// An exchange with its session.
@@ -111,6 +112,50 @@ impl RequestFacts<'_> {
         }
         let port = if is_peer { known.connection.peer.port() } else { 0 };
         display(std::net::SocketAddr::new(address, port), out)
+    }
+}
+
+/// A TCP connection that ended.
+pub(super) struct TcpFacts<'a> {
+    pub(super) outline: &'a Outline,
+}
+
+impl Facts for TcpFacts<'_> {
+    fn write(&self, field: &Field, out: &mut Vec<u8>) -> bool {
+        let Outline { accepted: (local, peer), started, cluster, endpoint, flag, received, sent } = self.outline;
+        match field {
+            Field::StartTime(format) => {
+                format.write(started.1, out);
+                true
+            }
+            // No response, as Envoy logs connections.
+            Field::ResponseCode => display(0, out),
+            Field::ResponseFlags => text(flag, out),
+            Field::BytesReceived => display(received, out),
+            Field::BytesSent => display(sent, out),
+            Field::Duration => display(started.0.elapsed().as_millis(), out),
+            Field::UpstreamHost => endpoint.as_ref().is_some_and(|it| display(&it.address, out)),
+            Field::UpstreamCluster => text(cluster, out),
+            Field::DownstreamLocalAddress => display(local, out),
+            Field::DownstreamLocalAddressWithoutPort => display(local.ip(), out),
+            Field::DownstreamLocalPort => display(local.port(), out),
+            Field::DownstreamRemoteAddress | Field::DownstreamDirectRemoteAddress => display(peer, out),
+            Field::DownstreamRemoteAddressWithoutPort | Field::DownstreamDirectRemoteAddressWithoutPort => {
+                display(peer.ip(), out)
+            }
+            Field::Request(..)
+            | Field::Response(..)
+            | Field::Protocol
+            | Field::ResponseCodeDetails
+            | Field::ConnectionTerminationDetails
+            | Field::UpstreamTransportFailureReason
+            | Field::ResponseDuration
+            | Field::UpstreamLocalAddress
+            | Field::RequestedServerName
+            | Field::RouteName
+            | Field::Hostname
+            | Field::Absent => false,
+        }
     }
 }
 

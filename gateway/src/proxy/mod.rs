@@ -16,6 +16,7 @@ mod forward;
 mod mirror;
 mod outcome;
 mod respond;
+mod tcp;
 mod timeout;
 pub mod serve;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::Version;
 use pingora::apps::{HttpServerApp as _, ServerApp as _};
+use pingora::connectors::TransportConnector;
 use pingora::protocols::SocketDigest;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
@@ -16,13 +17,14 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::tcp::ServeTcp;
 use super::{Gateway, MAX_TRIES};
 use crate::listener::accept::{Accepted, Serve};
 use crate::listener::connection::Connection;
 use crate::listener::limits::{ConnectionLimits, MAX_REQUESTS_PER_CONNECTION};
 use crate::listener::stream::{Arrival, GuardedStream};
 use crate::local_reply::{LocalReply, Reason};
-use crate::snapshot::{AccessLog, Live};
+use crate::snapshot::{AccessLog, Live, Service};
 use crate::telemetry::Telemetry;
 use crate::telemetry::series::{DestinationLabels, Observation};
 use crate::telemetry::template::{Facts, Field};
@@ -30,13 +32,14 @@ use crate::telemetry::template::{Facts, Field};
 /// Connections that a worker keeps to upstreams while nobody uses them.
 const UPSTREAM_POOL: usize = 1024;
 
-/// Serves the connections of one worker.
+/// Serves the connections of one worker, HTTP and TCP.
 pub struct ServeHttp {
     proxy: Arc<HttpProxy<Gateway>>,
     live: Arc<Live>,
     telemetry: Arc<Telemetry>,
     worker: usize,
     runtime: Handle,
+    connector: Arc<TransportConnector>,
 }
 
 impl ServeHttp {
@@ -58,12 +61,24 @@ impl ServeHttp {
         proxy.server_options = Some(options);
         proxy.h2_options = Some(default_h2_options());
         proxy.handle_init_modules();
-        Self { proxy: Arc::new(proxy), live, telemetry, worker, runtime }
+        let connector = Arc::new(TransportConnector::new(None));
+        Self { proxy: Arc::new(proxy), live, telemetry, worker, runtime, connector }
     }
 }
 
 impl Serve for ServeHttp {
     fn serve(&self, accepted: Accepted) {
+        let snapshot = self.live.pin();
+        if let Some(Service::Tcp(route)) = snapshot.listener(accepted.listener).map(|it| &it.service) {
+            let tcp = ServeTcp {
+                live: Arc::clone(&self.live),
+                telemetry: Arc::clone(&self.telemetry),
+                connector: Arc::clone(&self.connector),
+                worker: self.worker,
+            };
+            self.runtime.spawn(tcp.connection(accepted, route.clone()));
+            return;
+        }
         let run = Run {
             proxy: Arc::clone(&self.proxy),
             live: Arc::clone(&self.live),

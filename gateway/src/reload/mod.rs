@@ -20,7 +20,7 @@ use self::background::Attempt;
 use self::fixed::Fixed;
 use crate::compile;
 use crate::listener::limits::ConnectionCounts;
-use crate::listener::set::ListenerSet;
+use crate::listener::set::{ListenerKey, ListenerSet};
 use crate::snapshot::{AccessLog, Live, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::upstream::care;
@@ -244,9 +244,9 @@ impl Reloader {
         self.listeners.lock().await.close_all();
     }
 
-    /// Declared ports and the addresses that are really bound.
-    pub async fn addresses(&self) -> Vec<(u16, SocketAddr)> {
-        self.listeners.lock().await.addresses().map(|(key, address)| (key.port, address)).collect()
+    /// Ports as declared, and the addresses that are really bound.
+    pub async fn addresses(&self) -> Vec<(ListenerKey, SocketAddr)> {
+        self.listeners.lock().await.addresses().collect()
     }
 
     /// The files that are watched.

@@ -12,3 +12,4 @@ pub mod matcher;
 pub mod route;
 pub mod redirect;
 pub mod rewrite;
+pub mod tcp;

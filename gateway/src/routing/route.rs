@@ -200,16 +200,21 @@ impl Forward {
 
     /// Index of the destination for a random number.
     pub fn pick(&self, draw: u32) -> usize {
-        let mut ticket = draw % self.total_weight.max(1);
-        let found = self.destinations.iter().position(|it| match ticket.checked_sub(it.weight) {
-            Some(rest) => {
-                ticket = rest;
-                false
-            }
-            None => true,
-        });
-        found.unwrap_or_default()
+        weighted(self.destinations.iter().map(|it| it.weight), draw).unwrap_or_default()
     }
+}
+
+/// Index of the weight that a random number falls on; none when all are 0.
+pub(super) fn weighted(weights: impl Iterator<Item = u32> + Clone, draw: u32) -> Option<usize> {
+    let mut ticket = draw.checked_rem(weights.clone().sum())?;
+    let mut weights = weights;
+    weights.position(|weight| match ticket.checked_sub(weight) {
+        Some(rest) => {
+            ticket = rest;
+            false
+        }
+        None => true,
+    })
 }
 
 /// Why a route does not take a request.

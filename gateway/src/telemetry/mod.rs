@@ -10,12 +10,14 @@ pub mod messages;
 pub mod metrics;
 pub mod process;
 pub mod series;
+pub mod tcp_series;
 
 use std::sync::Arc;
 
 use log_writer::LogWriter;
 use metrics::Metrics;
 use series::RequestSeries;
+use tcp_series::TcpSeries;
 
 /// Everything that requests and reloads report to.
 pub struct Telemetry {
@@ -23,6 +25,8 @@ pub struct Telemetry {
     pub access_log: Arc<LogWriter>,
     /// Istio's request metrics.
     pub series: RequestSeries,
+    /// Istio's metrics of TCP connections.
+    pub tcp: TcpSeries,
     /// Our own metrics, and the registry of all.
     pub metrics: Metrics,
 }

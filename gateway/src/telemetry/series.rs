@@ -18,7 +18,7 @@ use super::metrics::Metrics;
 pub const MAX_SERIES: usize = 2000;
 
 /// Istio's labels, in Istio's order.
-const LABELS: [&str; 25] = [
+pub(super) const LABELS: [&str; 25] = [
     "reporter",
     "source_workload",
     "source_canonical_service",
@@ -207,7 +207,10 @@ impl RequestSeries {
 
     /// The handles of a combination.
     fn handles(&self, destination: DestinationLabels<'_>, kind: Kind) -> Handles {
-        let labels = self.labels(destination, kind);
+        let (status, flag, is_grpc, grpc_status) = kind;
+        let grpc = if is_grpc { grpc_status.unwrap_or_default().to_string() } else { String::new() };
+        let protocol = if is_grpc { "grpc" } else { "http" };
+        let labels = self.source.labels(destination, (protocol, &status.to_string(), &grpc), flag);
         let values: Vec<&str> = labels.iter().map(AsRef::as_ref).collect();
         Handles {
             requests: self.requests.with_label_values(&values),
@@ -216,31 +219,33 @@ impl RequestSeries {
             sent: self.sent.with_label_values(&values),
         }
     }
+}
 
-    fn labels(&self, destination: DestinationLabels<'_>, (status, flag, is_grpc, grpc_status): Kind) -> [Arc<str>; 25] {
-        let source = &self.source;
+impl SourceLabels {
+    /// The values of Istio's labels, in its order.
+    pub(super) fn labels(
+        &self,
+        destination: DestinationLabels<'_>,
+        (protocol, status, grpc): (&str, &str, &str),
+        flag: &str,
+    ) -> [Arc<str>; 25] {
         let unknown = "unknown";
         let (service, name, namespace, cluster) = match destination {
             DestinationLabels::Unknown => (unknown, unknown, unknown, unknown),
             DestinationLabels::Cluster { name: _, host, namespace } => {
-                let suffix = format!(".{namespace}.svc.{}", source.cluster_domain);
+                let suffix = format!(".{namespace}.svc.{}", self.cluster_domain);
                 (host, host.strip_suffix(suffix.as_str()).unwrap_or(host), namespace, "Kubernetes")
             }
         };
-        let grpc = match (is_grpc, grpc_status) {
-            (true, status) => status.unwrap_or_default().to_string(),
-            (false, _) => String::new(),
-        };
-        let status = status.to_string();
         [
             "source",
-            &source.workload,
-            &source.app,
-            if source.version == unknown { "latest" } else { &source.version },
-            &source.namespace,
+            &self.workload,
+            &self.app,
+            if self.version == unknown { "latest" } else { &self.version },
+            &self.namespace,
             unknown,
-            &source.app,
-            &source.version,
+            &self.app,
+            &self.version,
             "Kubernetes",
             unknown,
             unknown,
@@ -253,9 +258,9 @@ impl RequestSeries {
             name,
             namespace,
             cluster,
-            if is_grpc { "grpc" } else { "http" },
-            &status,
-            &grpc,
+            protocol,
+            status,
+            grpc,
             flag,
             unknown,
         ]

@@ -244,6 +244,7 @@ mod tests {
                 min_health_percent: 0,
             }),
             proxy_header: None,
+            tunnel: None,
         }
     }
 

@@ -9,6 +9,7 @@ use super::endpoint::Place;
 use super::limits::Limits;
 use super::outlier::Detection;
 use super::tiers::Division;
+use crate::l4::tunnel::Tunnel;
 
 /// Which version of HTTP an upstream is spoken to in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -163,6 +164,8 @@ pub struct Definition {
     pub detection: Option<Detection>,
     /// PROXY header that opens a connection.
     pub proxy_header: Option<ProxyHeader>,
+    /// Who carries TCP connections on.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// The name of a cluster, which consoles take apart.

@@ -1,0 +1,134 @@
+//! The life of a TCP connection: a destination, a connection to it, bytes both ways, a line in the log.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use pingora::connectors::TransportConnector;
+use pingora::protocols::Stream as Upstream;
+use tokio::net::TcpStream;
+
+use super::facts::TcpFacts;
+use crate::l4::relay::{self, Bounds, End, Meter};
+use crate::l4::tunnel;
+use crate::listener::accept::Accepted;
+use crate::local_reply::Reason;
+use crate::routing::route::Target;
+use crate::routing::tcp::TcpRoute;
+use crate::snapshot::{AccessLog, Live};
+use crate::telemetry::Telemetry;
+use crate::telemetry::series::DestinationLabels;
+use crate::upstream::balancer::Draw;
+use crate::upstream::cluster::Cluster;
+use crate::upstream::endpoint::{Endpoint, Lease};
+use crate::upstream::hash;
+use crate::upstream::outlier::Outcome;
+use crate::upstream::peer::{self, Asker};
+
+/// What TCP connections of one worker work with.
+pub(super) struct ServeTcp {
+    pub(super) live: Arc<Live>,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) connector: Arc<TransportConnector>,
+    pub(super) worker: usize,
+}
+
+/// What is known of a connection when it ends.
+pub(super) struct Outline {
+    pub(super) accepted: (std::net::SocketAddr, std::net::SocketAddr),
+    pub(super) started: (Instant, SystemTime),
+    pub(super) cluster: String,
+    pub(super) endpoint: Option<Arc<Endpoint>>,
+    pub(super) flag: &'static str,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+}
+
+impl ServeTcp {
+    /// Serves one connection by a route.
+    pub(super) async fn connection(self, accepted: Accepted, route: Option<Arc<TcpRoute>>) {
+        let Accepted { stream, listener: _, local, peer, closing: _, place } = accepted;
+        let mut outline = Outline {
+            accepted: (local, peer),
+            started: (Instant::now(), SystemTime::now()),
+            cluster: "-".to_owned(),
+            endpoint: None,
+            flag: "-",
+            received: 0,
+            sent: 0,
+        };
+        match route.as_ref().and_then(|it| it.pick(fastrand::u32(..))) {
+            None => outline.flag = Reason::NoRoute.flag(),
+            Some(Target::Missing(name)) => {
+                outline.cluster = name.to_string();
+                outline.flag = Reason::NoCluster.flag();
+            }
+            Some(Target::Cluster(cluster)) => self.forward(stream, cluster, &mut outline).await,
+        }
+        drop(place);
+        let snapshot = self.live.pin();
+        if let AccessLog::On { file: _, format } = &snapshot.settings.access_log {
+            self.telemetry.access_log.append(self.worker, |line| format.render(&TcpFacts { outline: &outline }, line));
+        }
+    }
+
+    async fn forward(&self, stream: TcpStream, cluster: &Cluster, outline: &mut Outline) {
+        let definition = cluster.definition();
+        let labels = DestinationLabels::Cluster {
+            name: cluster.name(),
+            host: &definition.host,
+            namespace: &definition.namespace,
+        };
+        let counters = self.telemetry.tcp.counters(labels);
+        counters.opened.inc();
+        let (up, down) = (Meter::new(counters.received), Meter::new(counters.sent));
+        outline.cluster = cluster.name().to_owned();
+        outline.flag = match self.connect(cluster, outline).await {
+            Err(reason) => reason.flag(),
+            Ok((_lease, upstream)) => {
+                let bounds = Bounds { idle: definition.pool.idle, age: definition.pool.max_age };
+                match relay::relay(stream, upstream, bounds, (&up, &down)).await {
+                    End::Done | End::Broken => "-",
+                    End::Idle => "SI",
+                    End::Aged => "DT",
+                }
+            }
+        };
+        (outline.received, outline.sent) = (up.bytes(), down.bytes());
+        self.telemetry.tcp.close(labels, outline.flag);
+    }
+
+    /// A connection to an endpoint, counted as busy until the lease ends.
+    async fn connect(&self, cluster: &Cluster, outline: &mut Outline) -> Result<(Lease, Upstream), Reason> {
+        let (own, client) = outline.accepted;
+        let key = definition_hashes_clients(cluster).then(|| hash::key(client.ip().to_string().as_bytes()));
+        let draw = Draw { random: fastrand::u64(..), key };
+        let lease = cluster.pick(draw, &[]).ok_or(Reason::NoHealthyEndpoint)?;
+        outline.endpoint = Some(Arc::clone(lease.endpoint()));
+        let asker = Asker { authority: &cluster.definition().host, speaks_h2: false, addresses: Some((client, own)) };
+        let peer = peer::for_endpoint(cluster, lease.endpoint(), asker).map_err(|_| Reason::Internal)?;
+        let opened = match self.connector.new_stream(&*peer).await {
+            Ok(mut stream) => carry_on(cluster, &mut stream).await.map(|()| stream).map_err(|_| Reason::ConnectFailure),
+            Err(error) => Err(super::outcome::connect_failure(&error, None)),
+        };
+        // A connection counts as an answer; what is said on it is nobody's business here.
+        let outcome = if opened.is_ok() { Outcome::Answered(200) } else { Outcome::Failed };
+        if opened.as_ref().err() != Some(&Reason::Overflow) {
+            cluster.report(lease.endpoint(), outcome, Instant::now());
+        }
+        opened.map(|stream| (lease, stream))
+    }
+}
+
+/// Asks the proxy that the cluster is to carry the connection on, if it is one.
+async fn carry_on(cluster: &Cluster, stream: &mut Upstream) -> io::Result<()> {
+    let definition = cluster.definition();
+    let Some(tunnel) = &definition.tunnel else { return Ok(()) };
+    let opened = tokio::time::timeout(definition.pool.connect_timeout, tunnel::open(stream, tunnel)).await;
+    opened.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// Whether connections stay by the client's address; requests know more keys than connections.
+fn definition_hashes_clients(cluster: &Cluster) -> bool {
+    cluster.definition().key == Some(crate::upstream::definition::HashKey::ClientAddress)
+}

@@ -1,0 +1,69 @@
+//! Istio's metrics of TCP connections, with the labels of its request metrics.
+
+use prometheus::{IntCounter, IntCounterVec, Opts};
+
+use super::metrics::Metrics;
+use super::series::{DestinationLabels, LABELS, SourceLabels};
+
+/// Labels that mean something only for requests.
+const OF_REQUESTS: [&str; 2] = ["response_code", "grpc_response_status"];
+
+/// The four metrics of connections.
+pub struct TcpSeries {
+    source: SourceLabels,
+    opened: IntCounterVec,
+    closed: IntCounterVec,
+    received: IntCounterVec,
+    sent: IntCounterVec,
+}
+
+/// The counters of one destination.
+pub struct TcpCounters {
+    /// Connections begun.
+    pub opened: IntCounter,
+    /// Bytes from clients.
+    pub received: IntCounter,
+    /// Bytes to clients.
+    pub sent: IntCounter,
+}
+
+impl TcpSeries {
+    /// The metrics of a gateway, registered.
+    pub fn new(source: SourceLabels, metrics: &Metrics) -> Result<Self, prometheus::Error> {
+        let names: Vec<&str> = LABELS.into_iter().filter(|it| !OF_REQUESTS.contains(it)).collect();
+        let counter = |name, help| {
+            let counter = IntCounterVec::new(Opts::new(name, help), &names)?;
+            metrics.register(counter.clone())?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        Ok(Self {
+            source,
+            opened: counter("istio_tcp_connections_opened_total", "TCP connections begun.")?,
+            closed: counter("istio_tcp_connections_closed_total", "TCP connections ended.")?,
+            received: counter("istio_tcp_received_bytes_total", "Bytes received from clients.")?,
+            sent: counter("istio_tcp_sent_bytes_total", "Bytes sent to clients.")?,
+        })
+    }
+
+    /// The counters of a destination.
+    pub fn counters(&self, destination: DestinationLabels<'_>) -> TcpCounters {
+        self.with(destination, "-", |values| TcpCounters {
+            opened: self.opened.with_label_values(values),
+            received: self.received.with_label_values(values),
+            sent: self.sent.with_label_values(values),
+        })
+    }
+
+    /// Counts the end of a connection.
+    pub fn close(&self, destination: DestinationLabels<'_>, flag: &'static str) {
+        self.with(destination, flag, |values| self.closed.with_label_values(values).inc());
+    }
+
+    fn with<T>(&self, destination: DestinationLabels<'_>, flag: &str, take: impl FnOnce(&[&str]) -> T) -> T {
+        let labels = self.source.labels(destination, ("tcp", "", ""), flag);
+        let named = LABELS.iter().zip(&labels);
+        let values: Vec<&str> =
+            named.filter(|(name, _)| !OF_REQUESTS.contains(name)).map(|(_, value)| value.as_ref()).collect();
+        take(&values)
+    }
+}
