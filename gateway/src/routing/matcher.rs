@@ -49,7 +49,12 @@ impl Condition {
             Self::Method(pattern) => pattern.matches(request.method),
             Self::Authority(pattern) => pattern.matches(request.authority),
             Self::Header(source, pattern) => source.value(request).is_some_and(|it| pattern.matches(&it)),
-            Self::WithoutHeader(source, pattern) => source.value(request).is_none_or(|it| !pattern.matches(&it)),
+            Self::WithoutHeader(source, pattern) => match (source.value(request), pattern) {
+                (Some(value), pattern) => !pattern.matches(&value),
+                (None, TextPattern::Present) => true,
+                // Istio has Envoy take a missing header for an empty one here.
+                (None, pattern) => !pattern.matches(""),
+            },
             Self::Query(name, pattern) => request.query_param(name).is_some_and(|it| pattern.matches(it)),
             Self::Claim(_) => false,
         }
@@ -96,4 +101,39 @@ fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>>
     let mut values = headers.get_all(name).iter().map(|it| String::from_utf8_lossy(it.as_bytes()));
     let first = values.next()?;
     Some(values.fold(first, |joined, it| Cow::Owned(format!("{joined},{it}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use regex::Regex;
+
+    use super::*;
+    use crate::routing::request::Scheme;
+
+    #[test]
+    fn a_missing_header_is_an_empty_one_where_it_must_not_match() {
+        let name = HeaderName::from_static("end-user");
+        let any = || TextPattern::Regex(Regex::new(&crate::text::whole(".*")).unwrap());
+        for (pattern, absent, empty, jason) in [
+            (any(), false, false, false),
+            (TextPattern::Present, true, false, false),
+            (TextPattern::Exact("jason".into()), true, true, false),
+            (TextPattern::Exact("".into()), false, false, true),
+        ] {
+            let condition = Condition::WithoutHeader(HeaderSource::Field(name.clone()), pattern);
+            let holds = |value: Option<&'static str>| {
+                let headers = value.map(|it| (name.clone(), http::HeaderValue::from_static(it))).into_iter().collect();
+                condition.holds(&Request {
+                    method: "GET",
+                    scheme: Scheme::Http,
+                    authority: "h",
+                    target: "/",
+                    headers: &headers,
+                    port: 80,
+                })
+            };
+            let found = (holds(None), holds(Some("")), holds(Some("jason")));
+            assert_eq!(found, (absent, empty, jason), "{}", condition.describe());
+        }
+    }
 }
