@@ -152,36 +152,71 @@ fn a_unix_socket_can_be_an_endpoint() {
     assert_eq!(gateway.get("h", "/").text(), "unix");
 }
 
-#[test]
-fn a_websocket_passes_in_both_directions() {
+const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// Switches protocols, then echoes lines; an eager one does not wait for the request.
+fn websocket_server(eager: bool) -> SocketAddr {
     use std::io::{BufRead as _, BufReader, Write as _};
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut stream = stream;
-        let mut line = String::new();
-        while reader.read_line(&mut line).unwrap() > 2 {
-            line.clear();
-        }
-        stream
-            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n")
-            .unwrap();
-        loop {
-            line.clear();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            stream.write_all(format!("echo {line}").as_bytes()).unwrap();
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { return };
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut stream = stream;
+                let mut line = String::new();
+                while !eager && reader.read_line(&mut line).is_ok_and(|it| it > 2) {
+                    line.clear();
+                }
+                let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+                stream.write_all(head.as_bytes()).ok();
+                while eager && reader.read_line(&mut line).is_ok_and(|it| it > 2) {
+                    line.clear();
+                }
+                loop {
+                    line.clear();
+                    if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    stream.write_all(format!("echo {line}").as_bytes()).ok();
+                }
+            });
         }
     });
-    let gateway = with(&service("a", "HTTP", &[address]), ALL);
+    address
+}
+
+#[test]
+fn a_websocket_passes_in_both_directions() {
+    let gateway = with(&service("a", "HTTP", &[websocket_server(false)]), ALL);
     let mut client = Client::connect(gateway.address(80));
-    let upgrade = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    assert_eq!(client.send(upgrade).status, 101);
+    assert_eq!(client.send(UPGRADE).status, 101);
     for word in ["one", "two"] {
         client.write(format!("{word}\n").as_bytes());
         assert_eq!(client.line().unwrap(), format!("echo {word}\n"));
     }
+}
+
+/// An answer that came before the empty body of its request was sent on used to end the tunnel.
+#[test]
+fn no_websocket_is_lost_however_fast_the_upstream_answers() {
+    let rounds = 20_000;
+    let gateway = with(&service("a", "HTTP", &[websocket_server(true)]), ALL);
+    let address = gateway.address(80);
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let works = |_: &usize| {
+                    let mut client = Client::connect(address);
+                    let switched = client.send(UPGRADE).status == 101;
+                    client.write(b"word\n");
+                    switched && client.line().is_ok_and(|it| it == "echo word\n")
+                };
+                (0..rounds / 8).filter(|it| !works(it)).count()
+            })
+        })
+        .collect();
+    let lost: usize = threads.into_iter().map(|it| it.join().unwrap()).sum();
+    assert_eq!(lost, 0, "of {rounds}");
 }

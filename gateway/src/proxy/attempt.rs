@@ -117,6 +117,7 @@ pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Cha
     let asker = peer::Asker {
         authority: destination.authority.as_deref().unwrap_or_else(|| super::forward::host(session)),
         speaks_h2: session.req_header().version == http::Version::HTTP_2,
+        switches: session.is_upgrade_req(),
         addresses: exchange.known().map(|it| (it.connection.peer, it.connection.local)),
     };
     let mut peer = peer::for_endpoint(&cluster, endpoint, asker).map_err(|_| Reason::Internal)?;

@@ -96,7 +96,7 @@ impl Mirrors {
         let lease = cluster.pick(Draw { random, key: None }, &[]).ok_or_else(none)?;
         let host = head.headers.get(header::HOST).cloned().unwrap_or_else(|| HeaderValue::from_static(""));
         let authority = host.to_str().unwrap_or_default().to_owned();
-        let asker = Asker { authority: &authority, speaks_h2: false, addresses: None };
+        let asker = Asker { authority: &authority, speaks_h2: false, switches: false, addresses: None };
         let mut peer = peer::for_endpoint(cluster, lease.endpoint(), asker)?;
         peer::bound(&mut peer, MAX_TIME);
         let (mut session, _) = self.connector.get_http_session(&*peer).await?;

@@ -105,7 +105,12 @@ impl ServeTcp {
         let draw = Draw { random: fastrand::u64(..), key };
         let lease = cluster.pick(draw, &[]).ok_or(Reason::NoHealthyEndpoint)?;
         outline.endpoint = Some(Arc::clone(lease.endpoint()));
-        let asker = Asker { authority: &cluster.definition().host, speaks_h2: false, addresses: Some((client, own)) };
+        let asker = Asker {
+            authority: &cluster.definition().host,
+            speaks_h2: false,
+            switches: false,
+            addresses: Some((client, own)),
+        };
         let peer = peer::for_endpoint(cluster, lease.endpoint(), asker).map_err(|_| Reason::Internal)?;
         let opened = match self.connector.new_stream(&*peer).await {
             Ok(mut stream) => carry_on(cluster, &mut stream).await.map(|()| stream).map_err(|_| Reason::ConnectFailure),

@@ -14,7 +14,7 @@ use super::address::Address;
 use super::balancer::Draw;
 use super::connections::Connections;
 use super::definition::{self, Definition, Discovery, Member};
-use super::dial::Dial;
+use super::dial::{Dial, Opening};
 use super::endpoint::{Endpoint, Lease};
 use super::limits::Load;
 use super::outlier::{self, Outcome};
@@ -43,7 +43,7 @@ impl Cluster {
     pub fn new(definition: Definition, before: Option<&Self>, now: Instant) -> Self {
         let connections = Arc::new(Connections::new(&definition));
         let load = before.map_or_else(Arc::default, |it| Arc::clone(&it.load));
-        let dial = Arc::new(Dial::new(&definition, &connections, &load, Box::default()));
+        let dial = Arc::new(Dial::new(&definition, &connections, &load, Opening::default()));
         let cluster = Self {
             dial,
             name: definition::name(&definition.host, definition.port, &definition.subset).into(),

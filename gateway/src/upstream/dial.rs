@@ -10,13 +10,16 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::GetProxyDigest as _;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::l4::virt::VirtualSocketStream;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::{Error, ErrorType, Result};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::connections::{Connection, Connections, Overflow};
 use super::definition::Definition;
 use super::limits::{Limits, Load};
+use super::turns::Turns;
 
 /// Makes connections for the requests of a cluster.
 #[derive(Debug)]
@@ -25,19 +28,27 @@ pub struct Dial {
     load: Arc<Load>,
     limits: Limits,
     connect_timeout: Duration,
+    opening: Opening,
+}
+
+/// How a connection begins.
+#[derive(Debug, Clone, Default)]
+pub struct Opening {
     /// Bytes that go before everything else.
-    greeting: Box<[u8]>,
+    pub greeting: Box<[u8]>,
+    /// Whether it will switch protocols.
+    pub switches: bool,
 }
 
 impl Dial {
-    /// For a cluster; `greeting` opens each connection.
-    pub fn new(definition: &Definition, connections: &Arc<Connections>, load: &Arc<Load>, greeting: Box<[u8]>) -> Self {
+    /// For a cluster.
+    pub fn new(definition: &Definition, connections: &Arc<Connections>, load: &Arc<Load>, opening: Opening) -> Self {
         Self {
             connections: Arc::clone(connections),
             load: Arc::clone(load),
             limits: definition.limits,
             connect_timeout: definition.pool.connect_timeout,
-            greeting,
+            opening,
         }
     }
 
@@ -45,15 +56,21 @@ impl Dial {
         match address {
             SocketAddr::Inet(address) => {
                 let stream = connection.made(TcpStream::connect(address).await?)?;
-                greet(&stream, &self.greeting).await?;
-                Ok(stream.into())
+                greet(&stream, &self.opening.greeting).await?;
+                stream.set_nodelay(true)?;
+                Ok(if self.opening.switches { in_turns(stream) } else { stream.into() })
             }
             SocketAddr::Unix(address) => {
                 let path = address.as_pathname().ok_or(io::ErrorKind::InvalidInput)?;
-                Ok(UnixStream::connect(path).await?.into())
+                let stream = UnixStream::connect(path).await?;
+                Ok(if self.opening.switches { in_turns(stream) } else { stream.into() })
             }
         }
     }
+}
+
+fn in_turns(stream: impl AsyncRead + AsyncWrite + Unpin + Send + Sync + std::fmt::Debug + 'static) -> Stream {
+    VirtualSocketStream::new(Box::new(Turns::new(stream))).into()
 }
 
 /// Writes what opens a connection.

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod definition;
 pub mod connections;
 pub mod dial;
+mod turns;
 pub mod proxy_header;
 pub mod cluster;
 pub mod retry;

@@ -12,7 +12,7 @@ use pingora::{Error, ErrorType, Result};
 use super::address::Address;
 use super::cluster::Cluster;
 use super::definition::{Keepalive, Pool, Protocol, ProxyHeader, Tls};
-use super::dial::Dial;
+use super::dial::{Dial, Opening};
 use super::endpoint::Endpoint;
 use super::proxy_header;
 use crate::text::host_of;
@@ -24,6 +24,8 @@ pub struct Asker<'a> {
     pub authority: &'a str,
     /// Whether the client speaks HTTP/2.
     pub speaks_h2: bool,
+    /// Whether it asks for a switch of protocols.
+    pub switches: bool,
     /// The client and the address it came to.
     pub addresses: Option<(SocketAddr, SocketAddr)>,
 }
@@ -68,18 +70,22 @@ pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, asker: Asker<'_>) ->
     let version = if speaks_h2 { 2 } else { 1 };
     options.set_http_version(version, version);
     let client = definition.proxy_header.zip(asker.addresses);
-    options.custom_l4 = Some(match client {
-        None => Arc::clone(cluster.dial()) as _,
-        Some((version, addresses)) => Arc::new(greeting(cluster, version, addresses)),
+    options.custom_l4 = Some(match (client, asker.switches) {
+        (None, false) => Arc::clone(cluster.dial()) as _,
+        (client, switches) => Arc::new(dial(cluster, client, switches)),
     });
-    peer.group_key = group(cluster, speaks_h2, client);
+    peer.group_key = group(cluster, (speaks_h2, asker.switches), client);
     Ok(Box::new(peer))
 }
 
-/// Connections that open by telling who the client is.
-fn greeting(cluster: &Cluster, version: ProxyHeader, (client, own): (SocketAddr, SocketAddr)) -> Dial {
-    let greeting = proxy_header::write(version, client, own);
-    Dial::new(cluster.definition(), cluster.connections(), cluster.load(), greeting.into())
+/// A client and the address of ours that it came to, for a version of the PROXY protocol.
+type Told = (ProxyHeader, (SocketAddr, SocketAddr));
+
+/// Connections that begin otherwise than the cluster's do.
+fn dial(cluster: &Cluster, client: Option<Told>, switches: bool) -> Dial {
+    let greeting = client.map(|(version, (client, own))| proxy_header::write(version, client, own));
+    let opening = Opening { greeting: greeting.unwrap_or_default().into(), switches };
+    Dial::new(cluster.definition(), cluster.connections(), cluster.load(), opening)
 }
 
 /// Bounds each wait of a try by what is left of its time.
@@ -92,11 +98,11 @@ pub fn bound(peer: &mut HttpPeer, left: Duration) {
 }
 
 /// What must be the same for two requests to share a connection and Pingora's own key leaves out.
-fn group(cluster: &Cluster, speaks_h2: bool, client: Option<(ProxyHeader, (SocketAddr, SocketAddr))>) -> u64 {
+fn group(cluster: &Cluster, kind: (bool, bool), client: Option<Told>) -> u64 {
     let definition = cluster.definition();
     let mut hasher = DefaultHasher::new();
     // A bound on connections is a cluster's own, so they are not shared with another.
     let own = (definition.limits.connections != u32::MAX).then(|| cluster.name());
-    (speaks_h2, &definition.tls, own, client).hash(&mut hasher);
+    (kind, &definition.tls, own, client).hash(&mut hasher);
     hasher.finish()
 }
