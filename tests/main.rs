@@ -13,6 +13,10 @@ mod hostile;
 mod reload;
 /// Retries, timeouts, balancing, ejection, bounds, faults and mirrors.
 mod traffic;
+/// gRPC and gRPC-Web.
+mod grpc;
+/// TLS towards upstreams.
+mod upstream_tls;
 /// TCP listeners.
 mod tcp;
 /// Upstreams that fail, go away, or are found by DNS.

@@ -129,7 +129,8 @@ fn a_grpc_client_that_gives_a_time_gets_an_answer_in_it() {
     let answer = client.send(
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/grpc\r\nGrpc-Timeout: 150m\r\nContent-Length: 0\r\n\r\n",
     );
-    assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("14")));
+    assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("4")));
+    wait_for("its flag", || gateway.output().contains(" UMSDR upstream_max_stream_duration_reached ").then_some(()));
 }
 
 #[test]
@@ -165,6 +166,28 @@ fn an_endpoint_comes_back_after_its_time() {
         gateway.get("h", "/");
         (bad.requests() == 2).then_some(())
     });
+}
+
+#[test]
+fn an_endpoint_that_fails_its_health_check_gets_no_requests_until_it_passes() {
+    let (good, sick) = (Upstream::echo("good"), Arc::new(AtomicUsize::new(503)));
+    let state = Arc::clone(&sick);
+    let other = Upstream::answering(move |_, request| {
+        let status = if request.starts_with("GET /healthz") { state.load(Ordering::SeqCst) } else { 200 };
+        response(u16::try_from(status).unwrap(), "other\n")
+    });
+    let check = "---\napiVersion: sluice.dev/v1alpha1\nkind: HealthCheck\nmetadata: {name: a}\nspec:\n  host: a.test\n  http: {path: /healthz}\n  interval: 100ms\n  healthyThreshold: 1\n  unhealthyThreshold: 1\n";
+    let services = service("a", "HTTP", &[good.address(), other.address()]) + check;
+    let gateway = start(&services, &format!("  - name: all\n{TO_A}"));
+    let from_other = || (0..20).filter(|_| gateway.get("h", "/").upstream() == "other").count();
+    wait_for("it is left out", || (from_other() == 0).then_some(()));
+    sick.store(200, Ordering::SeqCst);
+    wait_for("it is used again", || (from_other() > 0).then_some(()));
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let check = check.replace("http: {path: /healthz}", "tcp: {}");
+    let services = service("a", "HTTP", &[good.address(), dead]) + &check;
+    let gateway = start(&services, &format!("  - retries: {{attempts: 0}}\n{TO_A}"));
+    wait_for("the dead one is left out", || (0..20).all(|_| gateway.get("h", "/").status == 200).then_some(()));
 }
 
 /// Sends requests at once, and gives their statuses back.

@@ -64,6 +64,8 @@ pub enum Reason {
     UpstreamProtocol,
     /// The exchange took longer than its route admits.
     UpstreamTimeout,
+    /// The exchange took longer than its gRPC client waits.
+    Deadline,
     /// The last try took longer than one may.
     TryTimeout,
     /// The client went away; nothing can be answered.
@@ -78,7 +80,7 @@ impl Reason {
         match self {
             Self::MalformedHead | Self::MalformedBody | Self::BadPath => 400,
             Self::HeadTooLarge => 431,
-            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::HeadTimeout | Self::BodyTimeout | Self::Deadline => 408,
             Self::OldProtocol => 426,
             Self::ConnectRefused => 405,
             Self::NoRoute => 404,
@@ -111,6 +113,7 @@ impl Reason {
             Self::UpstreamClosed => "UC",
             Self::UpstreamProtocol => "UPE",
             Self::UpstreamTimeout | Self::TryTimeout => "UT",
+            Self::Deadline => "UMSDR",
             Self::ClientGone => "DC",
             Self::BadPath
             | Self::ConnectRefused
@@ -145,6 +148,7 @@ impl Reason {
             Self::UpstreamProtocol => "upstream_reset_before_response_started{protocol_error}",
             Self::UpstreamTimeout => "response_timeout",
             Self::TryTimeout => "upstream_per_try_timeout",
+            Self::Deadline => "upstream_max_stream_duration_reached",
             Self::ClientGone => "downstream_remote_disconnect",
             Self::Internal => "internal_error",
         }
@@ -166,6 +170,7 @@ impl Reason {
                 "upstream connect error or disconnect/reset before headers. reset reason: protocol error"
             }
             Self::UpstreamTimeout | Self::TryTimeout => "upstream request timeout",
+            Self::Deadline => "upstream max stream duration reached",
             Self::HeadTimeout => "request header timeout",
             Self::BodyTimeout => "stream timeout",
             Self::MalformedHead
@@ -210,11 +215,15 @@ impl Reason {
             | Self::UpstreamProtocol
             | Self::UpstreamTimeout
             | Self::TryTimeout
+            | Self::Deadline
             | Self::ClientGone
             | Self::Internal => false,
         }
     }
 }
+
+/// gRPC's status for a deadline that passed.
+const DEADLINE_EXCEEDED: u8 = 4;
 
 /// The gRPC status that stands for an HTTP status, as Envoy maps them.
 pub fn grpc_status(status: StatusCode) -> u8 {
@@ -227,6 +236,11 @@ pub fn grpc_status(status: StatusCode) -> u8 {
         429 | 502 | 503 | 504 => 14,
         _ => 2,
     }
+}
+
+/// The gRPC status of a reply: the reason's own, else the one that stands for its HTTP status.
+pub fn grpc_status_of(reason: Reason, status: StatusCode) -> u8 {
+    if reason == Reason::Deadline { DEADLINE_EXCEEDED } else { grpc_status(status) }
 }
 
 /// One response of the gateway's own.

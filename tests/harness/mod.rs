@@ -2,6 +2,8 @@
 
 pub(crate) mod client;
 pub(crate) mod dns;
+pub(crate) mod grpc;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use std::fs;

@@ -23,6 +23,7 @@ use crate::istio::workload_entry::WorkloadEntry;
 use crate::kubernetes::endpoint_slice::EndpointSlice;
 use crate::kubernetes::secret::Secret;
 use crate::kubernetes::service::Service;
+use crate::native::health_check::HealthCheck;
 use crate::native::settings::GatewaySettings;
 use crate::problem::{FieldPath, Problem, Problems, ResourceName, Severity, code};
 use crate::read::{Origin, Source, strict};
@@ -108,6 +109,7 @@ pub struct Documents {
     pub secrets: Vec<Resource<Secret>>,
     pub services: Vec<Resource<Service>>,
     pub endpoint_slices: Vec<Resource<EndpointSlice>>,
+    pub health_checks: Vec<Resource<HealthCheck>>,
     pub settings: Vec<Resource<GatewaySettings>>,
 }
 
@@ -179,6 +181,7 @@ pub static KINDS: &[Kind] = &[
     kind!("", &["v1"], Secret, Flat, secrets),
     kind!("", &["v1"], Service, Spec, services),
     kind!("discovery.k8s.io", &["v1"], EndpointSlice, Flat, endpoint_slices),
+    kind!("sluice.dev", &["v1alpha1"], HealthCheck, Spec, health_checks),
     kind!("sluice.dev", &["v1alpha1"], GatewaySettings, Spec, settings),
 ];
 

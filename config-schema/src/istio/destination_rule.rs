@@ -197,19 +197,14 @@ pub struct ClientTls {
     /// How.
     pub mode: Option<ClientTlsMode>,
     /// Path of the client certificate (PEM).
-    #[schemars(extend("x-support" = "later"))]
     pub client_certificate: String,
     /// Path of its key (PEM).
-    #[schemars(extend("x-support" = "later"))]
     pub private_key: String,
     /// Path of the CA (PEM), or `system`; default the system's.
-    #[schemars(extend("x-support" = "later"))]
     pub ca_certificates: String,
     /// Secret with the files above.
-    #[schemars(extend("x-support" = "later"))]
     pub credential_name: String,
     /// Names of which the server's certificate must carry one.
-    #[schemars(extend("x-support" = "later"))]
     pub subject_alt_names: Vec<String>,
     /// SNI to send; default the request's host.
     pub sni: String,

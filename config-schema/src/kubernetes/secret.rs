@@ -14,10 +14,8 @@ pub struct Secret {
     #[serde(rename = "type")]
     pub kind: String,
     /// Values in base64.
-    #[schemars(extend("x-support" = "later"))]
     pub data: BTreeMap<String, String>,
     /// Values as they are.
-    #[schemars(extend("x-support" = "later"))]
     pub string_data: BTreeMap<String, String>,
     /// Refuses changes in the cluster; no effect here.
     pub immutable: Option<bool>,

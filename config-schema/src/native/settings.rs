@@ -28,7 +28,6 @@ pub struct GatewaySettings {
     #[schemars(extend("x-support" = "later"))]
     pub redis: Option<RedisSettings>,
     /// Certificates in files.
-    #[schemars(extend("x-support" = "later"))]
     pub secrets: Option<SecretsSettings>,
     /// Worker threads; 0 is one per core.
     pub workers: u32,

@@ -25,6 +25,7 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
         secrets,
         services,
         endpoint_slices,
+        health_checks,
         settings,
     } = documents;
     check_kind(gateways, problems);
@@ -41,6 +42,7 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
     check_kind(secrets, problems);
     check_kind(services, problems);
     check_kind(endpoint_slices, problems);
+    check_kind(health_checks, problems);
     check_kind(settings, problems);
 }
 
@@ -78,5 +80,6 @@ impl Documents {
         sort(&mut self.authorization_policies);
         sort(&mut self.telemetries);
         sort(&mut self.envoy_filters);
+        sort(&mut self.health_checks);
     }
 }

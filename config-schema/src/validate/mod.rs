@@ -20,6 +20,7 @@ mod request_authentication;
 mod sidecar;
 mod telemetry;
 mod envoy_filter;
+mod health_check;
 mod settings;
 
 mod between;
@@ -107,6 +108,9 @@ fn inside(documents: &Documents, problems: &mut Problems) {
     }
     for it in &documents.envoy_filters {
         envoy_filter::check(it, problems);
+    }
+    for it in &documents.health_checks {
+        health_check::check(it, problems);
     }
     settings::check(&documents.settings, problems);
 }

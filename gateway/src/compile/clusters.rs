@@ -15,7 +15,8 @@ use config_schema::{Config, Problem, Resource};
 use super::locality::Plan;
 use super::registry::{Instance, Port, Registry, Service};
 use super::traffic_policy::Blocks;
-use super::{balancing, forwarding};
+use super::upstream_tls;
+use super::{balancing, forwarding, health_check};
 use crate::routing::route::Target;
 use crate::snapshot::Snapshot;
 use crate::upstream::cluster::Cluster;
@@ -140,10 +141,11 @@ impl<'a> Clusters<'a> {
             },
             key,
             protocol: blocks.protocol(&port, mesh.h2_upgrade_policy),
-            tls: blocks.tls(),
+            tls: upstream_tls::lower(blocks.tls, name, self.config)?,
             pool: blocks.pool(mesh),
             limits: blocks.limits(),
             detection,
+            check: self.registry.check(name, number).map(|it| health_check::lower(it, name)),
             proxy_header: blocks.proxy_header(),
             tunnel: blocks.tunnel(),
         })

@@ -5,19 +5,23 @@
 //! server, so it can run beside traffic.
 
 mod balancing;
+mod base64;
 mod clusters;
 mod delegates;
 mod forwarding;
 mod headers;
+mod health_check;
 mod listeners;
 mod locality;
 mod matches;
 mod registry;
 mod routes;
+mod secrets;
 mod settings;
 mod tcp;
 mod traffic_policy;
 mod unenforced;
+mod upstream_tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;

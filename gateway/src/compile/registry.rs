@@ -9,6 +9,7 @@ use config_schema::istio::shared::selects;
 use config_schema::istio::workload_entry::WorkloadEntry;
 use config_schema::kubernetes::endpoint_slice::{EndpointSlice, SERVICE_NAME_LABEL};
 use config_schema::kubernetes::service::ServicePort as KubernetesPort;
+use config_schema::native::health_check::HealthCheck;
 use config_schema::native::settings::GatewaySettings;
 use config_schema::value::host;
 use config_schema::{Documents, Resource};
@@ -49,6 +50,7 @@ pub(super) struct Instance {
 pub(super) struct Registry<'a> {
     services: HashMap<String, Service>,
     rules: HashMap<String, Vec<&'a Resource<DestinationRule>>>,
+    checks: HashMap<String, Vec<&'a HealthCheck>>,
     node_namespace: String,
     root_namespace: String,
 }
@@ -77,13 +79,25 @@ impl<'a> Registry<'a> {
             let name = host::qualify(&rule.spec.host, &rule.metadata.namespace, domain);
             rules.entry(name).or_default().push(rule);
         }
+        let mut checks: HashMap<String, Vec<_>> = HashMap::new();
+        for check in &documents.health_checks {
+            let name = host::qualify(&check.spec.host, &check.metadata.namespace, domain);
+            checks.entry(name).or_default().push(&check.spec);
+        }
         let root_namespace = root_namespace(settings).to_owned();
-        Self { services, rules, node_namespace: settings.node.namespace.clone(), root_namespace }
+        Self { services, rules, checks, node_namespace: settings.node.namespace.clone(), root_namespace }
     }
 
     /// The declaration of a host: its own, or that of the longest wildcard over it.
     pub(super) fn find(&self, name: &str) -> Option<&Service> {
         host::widening(name).find_map(|it| self.services.get(&it))
+    }
+
+    /// The health check of a host's port: the one that names it, else one for every port.
+    pub(super) fn check(&self, name: &str, port: u16) -> Option<&'a HealthCheck> {
+        let checks = self.checks.get(name)?;
+        let of_port = checks.iter().find(|it| it.port == Some(u32::from(port)));
+        of_port.or_else(|| checks.iter().find(|it| it.port.is_none())).copied()
     }
 
     /// The rules for a host, by Istio's order of namespaces: the gateway's, the service's, the root.

@@ -13,6 +13,7 @@ use config_schema::value::StringMatch;
 use http::{HeaderValue, StatusCode};
 use regex::Regex;
 
+use super::base64::decode;
 use super::clusters::Clusters;
 use super::delegates::Placed;
 use super::forwarding;
@@ -183,32 +184,9 @@ fn bytes_of(body: &HttpBody) -> Result<Bytes, Box<Problem>> {
     let HttpBody { string, bytes } = body;
     match (string, bytes) {
         (Some(text), _) => Ok(Bytes::from(text.clone())),
-        (None, Some(coded)) => decode_base64(coded).map(Bytes::from).ok_or_else(|| broken("not base64".to_owned())),
+        (None, Some(coded)) => decode(coded).map(Bytes::from).ok_or_else(|| broken("not base64".to_owned())),
         (None, None) => Ok(Bytes::new()),
     }
-}
-
-/// Standard or URL-safe base64, padded or not.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in text.trim_end_matches('=').bytes().filter(|it| !it.is_ascii_whitespace()) {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push(u8::try_from((bits >> count) & 0xff).ok()?);
-        }
-    }
-    Some(out)
 }
 
 fn cors(policy: &CorsPolicy) -> Result<Cors, Box<Problem>> {

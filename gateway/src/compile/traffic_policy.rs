@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use config_schema::Resource;
 use config_schema::istio::destination_rule::{
-    ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, H2KeepAlive, H2UpgradePolicy, HttpSettings,
-    OutlierDetection, PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion, RetryBudget, Subset, TcpKeepalive,
-    TcpSettings, TrafficPolicy, Tunnel as WrittenTunnel,
+    ClientTls, ConnectionPool, DestinationRule, H2KeepAlive, H2UpgradePolicy, HttpSettings, OutlierDetection,
+    PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion, RetryBudget, Subset, TcpKeepalive, TcpSettings,
+    TrafficPolicy, Tunnel as WrittenTunnel,
 };
 use config_schema::istio::load_balancer::LoadBalancer;
 use config_schema::istio::mesh_config::MeshConfig;
 
 use super::registry::Port;
 use crate::l4::tunnel::{Method, Tunnel};
-use crate::upstream::definition::{Keepalive, Pool, Protocol, ProxyHeader, Tls};
+use crate::upstream::definition::{Keepalive, Pool, Protocol, ProxyHeader};
 use crate::upstream::limits::{Limits, RetryLimit};
 use crate::upstream::outlier::Detection;
 
@@ -36,7 +36,7 @@ pub(super) struct Blocks<'a> {
     pub(super) load_balancer: Option<&'a LoadBalancer>,
     connection_pool: Option<&'a ConnectionPool>,
     outlier_detection: Option<&'a OutlierDetection>,
-    tls: Option<&'a ClientTls>,
+    pub(super) tls: Option<&'a ClientTls>,
     tunnel: Option<&'a WrittenTunnel>,
     proxy_protocol: Option<&'a ProxyProtocol>,
     retry_budget: Option<&'a RetryBudget>,
@@ -207,29 +207,6 @@ impl<'a> Blocks<'a> {
         let WrittenTunnel { protocol, target_host, target_port } = self.tunnel?;
         let method = if protocol.eq_ignore_ascii_case("POST") { Method::Post } else { Method::Connect };
         Some(Tunnel { method, target: format!("{target_host}:{target_port}").into() })
-    }
-
-    /// TLS towards the upstream.
-    pub(super) fn tls(&self) -> Tls {
-        let Some(tls) = self.tls else { return Tls::Off };
-        let ClientTls {
-            mode,
-            sni,
-            insecure_skip_verify,
-            client_certificate: _,
-            private_key: _,
-            ca_certificates: _,
-            credential_name: _,
-            subject_alt_names: _,
-            ca_crl: _,
-        } = tls;
-        match mode.unwrap_or(ClientTlsMode::Disable) {
-            ClientTlsMode::Disable => Tls::Off,
-            ClientTlsMode::Simple | ClientTlsMode::Mutual | ClientTlsMode::IstioMutual => Tls::On {
-                sni: (!sni.is_empty()).then(|| sni.as_str().into()),
-                verify: *insecure_skip_verify != Some(true),
-            },
-        }
     }
 }
 

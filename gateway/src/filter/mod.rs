@@ -5,5 +5,6 @@
 //! a request is forwarded. CORS and header edits touch the response in reverse.
 
 pub mod fault;
+pub mod grpc_web;
 pub mod cors;
 pub mod header_edits;

@@ -60,7 +60,7 @@ mod tests {
         let (mut ours, mut proxy) = tokio::io::duplex(1024);
         let tunnel = Tunnel { method: Method::Connect, target: "db.test:5432".into() };
         let serve = async move {
-            let mut asked = vec![0; 54];
+            let mut asked = vec![0; 53];
             proxy.read_exact(&mut asked).await.unwrap();
             proxy.write_all(answer).await.unwrap();
             String::from_utf8(asked).unwrap()

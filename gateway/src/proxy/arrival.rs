@@ -155,7 +155,7 @@ pub(super) async fn delay(exchange: &mut Exchange) {
 ///
 /// Done here and not when the endpoint is needed, so that a refusal keeps the connection.
 pub(super) fn place(exchange: &mut Exchange, now: Instant) -> Flow {
-    exchange.deadline = exchange.timeout.map(|it| now + it);
+    exchange.deadline = exchange.timeout.map(|(it, _)| now + it);
     attempt::admit(exchange, super::chance()).map_or_else(|reason| refuse(exchange, reason), Flow::Continue)
 }
 

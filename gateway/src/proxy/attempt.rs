@@ -108,7 +108,7 @@ pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Cha
     }
     let turn = cluster.connections().turn(cluster.load(), &cluster.definition().limits);
     let turn = match exchange.time_left(Instant::now()) {
-        Some(left) => tokio::time::timeout(left, turn).await.map_err(|_| Reason::UpstreamTimeout)?,
+        Some(left) => tokio::time::timeout(left, turn).await.map_err(|_| exchange.late())?,
         None => turn.await,
     };
     exchange.attempts.turn = Some(turn.map_err(|_| Reason::Overflow)?);
@@ -120,10 +120,10 @@ pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Cha
         switches: session.is_upgrade_req(),
         addresses: exchange.known().map(|it| (it.connection.peer, it.connection.local)),
     };
-    let mut peer = peer::for_endpoint(&cluster, endpoint, asker).map_err(|_| Reason::Internal)?;
+    let mut peer = peer::for_endpoint(&cluster, endpoint, asker).map_err(|_| Reason::ConnectFailure)?;
     let left = exchange.time_left(Instant::now());
     if left.is_some_and(|it| it.is_zero()) {
-        return Err(Reason::UpstreamTimeout);
+        return Err(exchange.late());
     }
     if let Some(bound) = left.into_iter().chain(forward.retry.per_try).min() {
         peer::bound(&mut peer, bound);
@@ -136,7 +136,7 @@ async fn wait(exchange: &Exchange, chance: Chance) -> Result<(), Reason> {
     let (forward, _) = exchange.forward().ok_or(Reason::Internal)?;
     let pause = forward.retry.pause(exchange.attempts.number - 1, chance.pause);
     if exchange.time_left(Instant::now()).is_some_and(|left| left <= pause) {
-        return Err(Reason::UpstreamTimeout);
+        return Err(exchange.late());
     }
     tokio::time::sleep(pause).await;
     Ok(())

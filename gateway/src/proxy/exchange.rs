@@ -12,6 +12,7 @@ use pingora::proxy::Session;
 
 use super::attempt::Attempts;
 use super::mirror::Copies;
+use crate::filter::grpc_web::Bridge;
 use crate::listener::connection::Connection;
 use crate::local_reply::Reason;
 use crate::routing::request::Scheme;
@@ -28,7 +29,7 @@ pub struct Exchange {
     pub(super) client: Client,
     pub(super) way: Way,
     /// Bound on the exchange from its forwarding on, retries included.
-    pub(super) timeout: Option<Duration>,
+    pub(super) timeout: Option<(Duration, Reason)>,
     /// When that time is over.
     pub(super) deadline: Option<Instant>,
     /// How long a fault holds it back.
@@ -39,6 +40,8 @@ pub struct Exchange {
     pub(super) copies: Copies,
     /// Whether the answer that just came is not passed on, since another try follows.
     pub(super) repeats_answer: bool,
+    /// The form in which the client speaks gRPC-Web, if it does.
+    pub(super) bridge: Option<Bridge>,
     /// Whether the operator delayed it.
     pub(super) delayed: bool,
     pub(super) end: End,
@@ -86,6 +89,8 @@ pub(super) struct End {
     pub(super) reason: Option<Reason>,
     /// What the transport said.
     pub(super) transport: String,
+    /// What the trailers of a gRPC call said.
+    pub(super) grpc_status: Option<u8>,
 }
 
 impl Exchange {
@@ -103,6 +108,7 @@ impl Exchange {
             attempts: Attempts::default(),
             copies: Copies::default(),
             repeats_answer: false,
+            bridge: None,
             delayed: false,
             end: End::default(),
         }
@@ -150,6 +156,11 @@ impl Exchange {
     /// What is left of the exchange's time; `None` when it has no bound.
     pub(super) fn time_left(&self, now: Instant) -> Option<Duration> {
         Some(self.deadline?.saturating_duration_since(now))
+    }
+
+    /// What the end of its time is called.
+    pub(super) fn late(&self) -> Reason {
+        self.timeout.map_or(Reason::UpstreamTimeout, |(_, reason)| reason)
     }
 
     /// Notes why a try failed; the next one may still succeed.

@@ -24,7 +24,7 @@ pub(super) fn host(session: &Session) -> &str {
 pub(super) fn check_time(exchange: &mut Exchange, now: Instant) -> pingora::Result<()> {
     match exchange.time_left(now) {
         Some(left) if left.is_zero() => {
-            let mut error = give_up(exchange, Reason::UpstreamTimeout);
+            let mut error = give_up(exchange, exchange.late());
             error.as_up();
             Err(error)
         }

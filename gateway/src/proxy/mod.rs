@@ -11,6 +11,7 @@ mod attempt;
 mod client;
 mod exchange;
 mod facts;
+mod grpc;
 mod flags;
 mod forward;
 mod mirror;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -87,7 +89,10 @@ impl ProxyHttp for Gateway {
         let found = arrival::admit(session, exchange);
         arrival::delay(exchange).await;
         let admitted = match found {
-            ControlFlow::Continue(()) => arrival::place(exchange, Instant::now()),
+            ControlFlow::Continue(()) => {
+                grpc::bridge(session.req_header_mut(), exchange);
+                arrival::place(exchange, Instant::now())
+            }
             refused @ ControlFlow::Break(_) => refused,
         };
         match admitted {
@@ -111,7 +116,8 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let reason = outcome::connect_failure(&error, exchange.time_left(Instant::now()));
+        let late = exchange.time_left(Instant::now()).filter(Duration::is_zero).map(|_| exchange.late());
+        let reason = outcome::connect_failure(&error, late);
         exchange.fail(reason, &error);
         // An overflow is the gateway's own; it says nothing of the endpoint.
         let repeats = reason != Reason::Overflow && attempt::failed(session, exchange, Failure::Connect, false);
@@ -156,6 +162,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         forward::prepare(session, request, exchange)?;
+        grpc::request_head(request, exchange)?;
         exchange.copies.take_head(request);
         if session.is_body_empty() {
             self.mirrors.send(&mut exchange.copies, || fastrand::u64(..));
@@ -170,6 +177,7 @@ impl ProxyHttp for Gateway {
         ends: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        grpc::request_body(body, ends, exchange)?;
         if let Some(part) = body {
             exchange.copies.take_body(part);
         }
@@ -218,7 +226,28 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         respond::finish(session, response, exchange);
-        Ok(())
+        grpc::response_head(response, exchange)
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        grpc::response_body(body, exchange);
+        Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Bytes>> {
+        exchange.end.grpc_status = grpc::status(trailers);
+        Ok(exchange.bridge.as_ref().map(|it| it.trailers(trailers)))
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {

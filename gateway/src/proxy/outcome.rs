@@ -7,8 +7,8 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use super::exchange::Exchange;
 use super::facts::RequestFacts;
-use super::flags;
 use super::respond;
+use super::{flags, grpc};
 use crate::local_reply::{LocalReply, Reason};
 use crate::routing::route::Target;
 use crate::snapshot::AccessLog;
@@ -54,7 +54,7 @@ fn reason(error: &Error, exchange: &Exchange) -> Reason {
         (ErrorSource::Downstream, _) => Reason::ClientGone,
         (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
             match exchange.time_left(Instant::now()) {
-                Some(left) if left.is_zero() => Reason::UpstreamTimeout,
+                Some(left) if left.is_zero() => exchange.late(),
                 Some(_) | None => Reason::TryTimeout,
             }
         }
@@ -73,16 +73,13 @@ fn reason(error: &Error, exchange: &Exchange) -> Reason {
     }
 }
 
-/// Why no connection came about: too many wait, the endpoint, or the route's time.
-pub(super) fn connect_failure(error: &Error, left: Option<std::time::Duration>) -> Reason {
+/// Why no connection came about: too many wait, the endpoint, or the time that is over.
+pub(super) fn connect_failure(error: &Error, late: Option<Reason>) -> Reason {
     if error.root_cause().downcast_ref::<Overflow>().is_some() {
         return Reason::Overflow;
     }
-    let late = matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout);
-    match left {
-        Some(left) if late && left.is_zero() => Reason::UpstreamTimeout,
-        Some(_) | None => Reason::ConnectFailure,
-    }
+    let is_late = matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout);
+    late.filter(|_| is_late).unwrap_or(Reason::ConnectFailure)
 }
 
 /// Answers an exchange that failed, if an answer can still be given.
@@ -135,10 +132,8 @@ fn observe<'a>(session: &Session, error: Option<&Error>, exchange: &'a Exchange)
             }
         },
     };
-    let grpc_status = session
-        .response_written()
-        .filter(|_| is_grpc)
-        .and_then(|it| it.headers.get("grpc-status")?.to_str().ok()?.parse::<u8>().ok());
+    let of_head = || grpc::status(&session.response_written()?.headers);
+    let grpc_status = is_grpc.then(|| exchange.end.grpc_status.or_else(of_head)).flatten();
     let (received, sent) = exchange.known().map_or((0, 0), |it| it.connection.take_wire_bytes());
     Observation {
         destination,

@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::facts::RequestFacts;
 use crate::filter::header_edits::Headers as _;
 use crate::listener::limits::MAX_DRAIN_BYTES;
-use crate::local_reply::{LocalReply, SERVER, grpc_status};
+use crate::local_reply::{LocalReply, SERVER, grpc_status_of};
 
 /// Sends a reply; the connection stays when both sides know where the next request begins.
 pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: LocalReply) -> Result<()> {
@@ -56,8 +56,10 @@ async fn send_grpc(session: &mut Session, exchange: &Exchange, reply: LocalReply
     for (name, value) in headers {
         response.insert_header(name, value)?;
     }
-    response.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))?;
-    response.insert_header("grpc-status", HeaderValue::from(u16::from(grpc_status(status))))?;
+    let plain = HeaderValue::from_static("application/grpc");
+    let web = exchange.bridge.as_ref().and_then(|it| it.web_type(Some(&plain)));
+    response.insert_header(header::CONTENT_TYPE, web.unwrap_or(plain))?;
+    response.insert_header("grpc-status", HeaderValue::from(u16::from(grpc_status_of(reason, status))))?;
     if let Ok(message) = HeaderValue::from_bytes(&body) {
         response.insert_header("grpc-message", message)?;
     }

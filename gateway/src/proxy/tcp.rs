@@ -111,7 +111,7 @@ impl ServeTcp {
             switches: false,
             addresses: Some((client, own)),
         };
-        let peer = peer::for_endpoint(cluster, lease.endpoint(), asker).map_err(|_| Reason::Internal)?;
+        let peer = peer::for_endpoint(cluster, lease.endpoint(), asker).map_err(|_| Reason::ConnectFailure)?;
         let opened = match self.connector.new_stream(&*peer).await {
             Ok(mut stream) => carry_on(cluster, &mut stream).await.map(|()| stream).map_err(|_| Reason::ConnectFailure),
             Err(error) => Err(super::outcome::connect_failure(&error, None)),

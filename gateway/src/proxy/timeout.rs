@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-/// The shorter of the route's time and the client's `grpc-timeout`; `None` when neither bounds it.
-pub(super) fn of(route: Option<Duration>, headers: &HeaderMap) -> Option<Duration> {
+use crate::local_reply::Reason;
+
+/// The shorter of the route's time and the client's `grpc-timeout`, and what its end is called.
+pub(super) fn of(route: Option<Duration>, headers: &HeaderMap) -> Option<(Duration, Reason)> {
     let asked = headers.get("grpc-timeout").and_then(|it| parse(it.to_str().ok()?));
-    route.into_iter().chain(asked).min()
+    let route = route.map(|it| (it, Reason::UpstreamTimeout));
+    route.into_iter().chain(asked.map(|it| (it, Reason::Deadline))).min_by_key(|it| it.0)
 }
 
 /// gRPC's form: at most eight digits and a unit.
@@ -59,9 +62,10 @@ mod tests {
             http::HeaderValue::from_static("1S"),
         )]);
         let seconds = Duration::from_secs;
-        assert_eq!(of(Some(seconds(5)), &asked), Some(seconds(1)));
-        assert_eq!(of(Some(Duration::from_millis(5)), &asked), Some(Duration::from_millis(5)));
-        assert_eq!(of(None, &asked), Some(seconds(1)));
+        let short = Duration::from_millis(5);
+        assert_eq!(of(Some(seconds(5)), &asked), Some((seconds(1), Reason::Deadline)));
+        assert_eq!(of(Some(short), &asked), Some((short, Reason::UpstreamTimeout)));
+        assert_eq!(of(None, &asked), Some((seconds(1), Reason::Deadline)));
         assert_eq!(of(None, &HeaderMap::new()), None);
     }
 }

@@ -243,6 +243,7 @@ mod tests {
                 max_ejection_percent: 50,
                 min_health_percent: 0,
             }),
+            check: None,
             proxy_header: None,
             tunnel: None,
         }

@@ -6,9 +6,11 @@ use http::HeaderName;
 
 use super::address::Address;
 use super::endpoint::Place;
+use super::health::Check;
 use super::limits::Limits;
 use super::outlier::Detection;
 use super::tiers::Division;
+use super::tls::{Authorities, Identity};
 use crate::l4::tunnel::Tunnel;
 
 /// Which version of HTTP an upstream is spoken to in.
@@ -33,7 +35,13 @@ pub enum Tls {
         sni: Option<Box<str>>,
         /// Whether the certificate is checked.
         verify: bool,
+        /// Authorities to trust; the system's when absent.
+        authorities: Option<Authorities>,
+        /// Certificate to show.
+        identity: Option<Identity>,
     },
+    /// What TLS needs is not there; nothing is sent in plain text instead.
+    Unavailable,
 }
 
 /// One endpoint, or one name that stands for some.
@@ -162,6 +170,8 @@ pub struct Definition {
     pub limits: Limits,
     /// When endpoints are left out.
     pub detection: Option<Detection>,
+    /// How endpoints are asked whether they are well.
+    pub check: Option<Check>,
     /// PROXY header that opens a connection.
     pub proxy_header: Option<ProxyHeader>,
     /// Who carries TCP connections on.

@@ -15,6 +15,7 @@ use super::definition::{Keepalive, Pool, Protocol, ProxyHeader, Tls};
 use super::dial::{Dial, Opening};
 use super::endpoint::Endpoint;
 use super::proxy_header;
+use super::tls::{Authorities, Identity};
 use crate::text::host_of;
 
 /// What of a request matters for its connection.
@@ -35,7 +36,8 @@ pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, asker: Asker<'_>) ->
     let definition = cluster.definition();
     let (tls, sni, verify) = match &definition.tls {
         Tls::Off => (false, String::new(), true),
-        Tls::On { sni, verify } => {
+        Tls::Unavailable => return Err(Error::explain(ErrorType::InvalidCert, "no certificate to show or to trust")),
+        Tls::On { sni, verify, authorities: _, identity: _ } => {
             let name = sni.as_deref().unwrap_or_else(|| host_of(asker.authority));
             (true, name.to_owned(), *verify)
         }
@@ -48,6 +50,10 @@ pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, asker: Asker<'_>) ->
             HttpPeer::new_uds(path, tls, sni)?
         }
     };
+    if let Tls::On { sni: _, verify: _, authorities, identity } = &definition.tls {
+        peer.client_cert_key = identity.as_ref().map(Identity::parsed);
+        peer.options.ca = authorities.as_ref().map(Authorities::parsed);
+    }
     let options = &mut peer.options;
     let Pool { connect_timeout, idle, max_requests: _, max_age: _, keepalive, max_streams, ping } = &definition.pool;
     options.total_connection_timeout = Some(*connect_timeout);

@@ -143,6 +143,13 @@ fn rules(scene: &Scene<'_>, problems: &mut Problems) {
             problems.push(rule.problem(code::UNKNOWN_RULE_HOST, Severity::Warning, "spec.host", message));
         }
     }
+    for check in &scene.documents.health_checks {
+        let name = host::qualify(&check.spec.host, &check.metadata.namespace, &scene.settings.node.cluster_domain);
+        if !scene.registry.any_within(&name) {
+            let message = format!("host `{}` is declared by no ServiceEntry or Service", check.spec.host);
+            problems.push(check.problem(code::UNKNOWN_RULE_HOST, Severity::Warning, "spec.host", message));
+        }
+    }
 }
 
 /// ServiceEntries that disagree on the protocol of one port of one host.
