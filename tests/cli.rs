@@ -76,12 +76,12 @@ fn explain_tells_each_step_with_its_place() {
     assert!(steps[1].contains("h:80"), "{text}");
     assert!(steps[2].contains("does not match: header x-new present") && steps[2].contains("a.yaml:"), "{text}");
     assert!(steps[3].contains("matches: any path"), "{text}");
-    assert!(steps[4].contains("outbound|80||a.test (1 of 1)"), "{text}");
+    assert!(text.contains("destination   outbound|80||a.test (1 of 1)"), "{text}");
 
     let output = run(&folder, "explain", &["--output", "json", "-H", "x-new: 1", "GET", "http://h/items/1"]);
     let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    let last = answer["steps"].as_array().unwrap().last().unwrap();
-    assert_eq!(last["result"], "path becomes /things/1");
+    let rewrite = answer["steps"].as_array().unwrap().iter().find(|it| it["step"] == "rewrite").unwrap();
+    assert_eq!(rewrite["result"], "path becomes /things/1");
 }
 
 #[test]
@@ -106,4 +106,45 @@ fn schema_describes_every_kind() {
 fn completions_and_version_are_printed() {
     assert!(stdout(&sluice().args(["completions", "bash"]).output().unwrap()).contains("sluice"));
     assert!(stdout(&sluice().arg("version").output().unwrap()).starts_with("sluice "));
+}
+
+#[test]
+fn explain_tells_what_is_tried_where_and_how_a_running_gateway_sees_it() {
+    let upstream = crate::harness::Upstream::status("bad", 500);
+    let rules = "  - timeout: 3s\n    retries: {attempts: 4, retryOn: '5xx,429', perTryTimeout: 1s}\n    fault: {delay: {fixedDelay: 1ms, percentage: {value: 0.5}}}\n    mirrors: [{destination: {host: a.test}, percentage: {value: 25}}]\n    headers: {request: {set: {x-path: '%REQ(:path)%'}, remove: [x-secret]}}\n    route: [{destination: {host: a.test}}]\n";
+    let rule = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  host: a.test\n  trafficPolicy: {outlierDetection: {consecutive5xxErrors: 2, maxEjectionPercent: 100}}\n";
+    let config =
+        settings("") + &gateway(&[80]) + &service("a", "HTTP", &[upstream.address()]) + &routes("h", rules) + rule;
+    let running = crate::harness::Gateway::start(&config);
+    let explain = |more: &[&str]| {
+        let output = sluice()
+            .args(["explain", "--config"])
+            .arg(running.folder().join("config.yaml"))
+            .args(more)
+            .args(["GET", "http://h/x?y"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        stdout(&output)
+    };
+    let text = explain(&[]);
+    for line in [
+        "fault         0.5% of requests wait 1ms",
+        "timeout       3s",
+        "retries       4 on 5xx, retriable-status-codes, 429, 1s for each try",
+        "mirror        25% of requests are copied to outbound|80||a.test",
+        "header        x-secret is removed",
+        "header        x-path: /x?y",
+        "ejection      after 2 failures in a row, for 30s at first",
+        &format!("endpoint      {} weight 1, priority 0", upstream.address()),
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let admin = running.admin().to_string();
+    assert!(explain(&["--admin", &admin]).contains("0 requests: used"));
+    for _ in 0..4 {
+        running.get("h", "/");
+    }
+    let text = explain(&["--admin", &format!("http://{admin}")]);
+    assert!(text.contains("not used, its requests failed"), "{text}");
 }

@@ -124,6 +124,11 @@ impl HeaderEdits {
         }
     }
 
+    /// The headers to write with their values for one request, in order.
+    pub fn values(&self, facts: &dyn Facts) -> impl Iterator<Item = (&Write, Option<HeaderValue>)> {
+        self.write.iter().zip(self.render(facts).0)
+    }
+
     /// The values of all headers to write, for one request.
     pub fn render(&self, facts: &dyn Facts) -> Rendered {
         Rendered(self.write.iter().map(|it| it.value.render(facts)).collect())

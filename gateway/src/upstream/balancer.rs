@@ -22,6 +22,19 @@ pub enum Policy {
     Hash(Spread),
 }
 
+impl Policy {
+    /// What it does, for people.
+    pub fn describe(self) -> String {
+        match self {
+            Self::LeastRequest => "the less busy of two random endpoints".to_owned(),
+            Self::RoundRobin => "one endpoint after the other".to_owned(),
+            Self::Random => "any endpoint".to_owned(),
+            Self::Hash(Spread::Ring(size)) => format!("by key, on a ring of at least {size} points"),
+            Self::Hash(Spread::Maglev(size)) => format!("by key, in a Maglev table of {size}"),
+        }
+    }
+}
+
 /// What one choice depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Draw {

@@ -67,27 +67,29 @@ impl Conditions {
 
     /// One more by Envoy's name; false when there is none of that name.
     pub fn add_named(&mut self, name: &str) -> bool {
-        let condition = match name {
-            "5xx" => Condition::ServerError,
-            "gateway-error" => Condition::GatewayError,
-            "reset" => Condition::Reset,
-            "reset-before-request" => Condition::ResetBeforeRequest,
-            "connect-failure" => Condition::ConnectFailure,
-            "envoy-ratelimited" => Condition::RateLimited,
-            "retriable-4xx" => Condition::Retriable4xx,
-            "refused-stream" => Condition::RefusedStream,
-            "retriable-status-codes" => Condition::Statuses,
-            "cancelled" => Condition::Cancelled,
-            "deadline-exceeded" => Condition::DeadlineExceeded,
-            "internal" => Condition::Internal,
-            "resource-exhausted" => Condition::ResourceExhausted,
-            "unavailable" => Condition::Unavailable,
-            _ => return false,
-        };
-        *self = self.and(condition);
+        let Some((_, condition)) = NAMES.iter().find(|(it, _)| *it == name) else { return false };
+        *self = self.and(*condition);
         true
     }
 }
+
+/// Envoy's names of the conditions.
+const NAMES: [(&str, Condition); 14] = [
+    ("5xx", Condition::ServerError),
+    ("gateway-error", Condition::GatewayError),
+    ("reset", Condition::Reset),
+    ("reset-before-request", Condition::ResetBeforeRequest),
+    ("connect-failure", Condition::ConnectFailure),
+    ("envoy-ratelimited", Condition::RateLimited),
+    ("retriable-4xx", Condition::Retriable4xx),
+    ("refused-stream", Condition::RefusedStream),
+    ("retriable-status-codes", Condition::Statuses),
+    ("cancelled", Condition::Cancelled),
+    ("deadline-exceeded", Condition::DeadlineExceeded),
+    ("internal", Condition::Internal),
+    ("resource-exhausted", Condition::ResourceExhausted),
+    ("unavailable", Condition::Unavailable),
+];
 
 /// Why a try ended without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +145,14 @@ impl Policy {
     /// No retries.
     pub fn none() -> Self {
         Self { attempts: 0, on: Conditions::default(), ..Self::default() }
+    }
+
+    /// On what, for people.
+    pub fn describe(&self) -> String {
+        let named = NAMES.iter().filter(|(_, it)| self.on.has(*it)).map(|(name, _)| (*name).to_owned());
+        let own = self.on.has(Condition::IdempotentReset).then(|| "reset of an idempotent request".to_owned());
+        let statuses = self.statuses.iter().map(u16::to_string);
+        named.chain(own).chain(statuses).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether a try that ended without an answer is repeated.

@@ -1,18 +1,14 @@
-//! `sluice explain`: which route a request takes, told by the engine that serves traffic.
+//! Hears the decision of the engine that serves traffic, and tells its steps.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
-use std::process::ExitCode;
 
-use clap::Args;
 use config_schema::Documents;
 use config_schema::problem::FieldPath;
 use config_schema::read::{Origin, position};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::{ConfigPaths, EXIT_PROBLEMS, EXIT_USAGE, Output, fail, print};
-use crate::reload;
+use super::asked::Asked;
+use super::live::Live;
 use crate::routing::host_table::HostTable;
 use crate::routing::path;
 use crate::routing::redirect::Redirect;
@@ -22,31 +18,6 @@ use crate::routing::tcp::TcpRoute;
 use crate::routing::virtual_host::Observer;
 use crate::snapshot::{Service, Snapshot};
 
-#[derive(Args)]
-pub(super) struct Arguments {
-    #[command(flatten)]
-    config: ConfigPaths,
-    /// Form of the answer.
-    #[arg(long, value_enum, default_value = "text")]
-    output: Output,
-    /// A header of the request, as `name: value`; may be given several times.
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
-    headers: Vec<String>,
-    /// Address of the client; for policies by address.
-    #[arg(long)]
-    source_ip: Option<IpAddr>,
-    /// Server name of the TLS handshake; for servers that are chosen by it.
-    #[arg(long)]
-    sni: Option<String>,
-    /// Size of the request's body in bytes; for policies by size.
-    #[arg(long, value_name = "BYTES")]
-    data: Option<u64>,
-    /// Method of the request.
-    method: String,
-    /// URL of the request; its port chooses the listener.
-    url: String,
-}
-
 /// One step of the decision.
 struct Step {
     what: &'static str,
@@ -54,91 +25,36 @@ struct Step {
     place: String,
 }
 
-pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let asked = match Asked::parse(arguments) {
-        Ok(asked) => asked,
-        Err(message) => {
-            let code = fail(&message);
-            return if code == ExitCode::from(EXIT_PROBLEMS) { ExitCode::from(EXIT_USAGE) } else { code };
-        }
-    };
-    let candidate = match reload::candidate(&arguments.config.paths, None) {
-        Ok(candidate) => candidate,
-        Err(problems) => return fail(&format!("{}\n{}", problems.summary(), problems.render_text())),
-    };
-    let (documents, _) = config_schema::read(&arguments.config.paths);
-    let mut teller = Teller { documents: &documents, steps: Vec::new() };
-    for (what, given) in [
-        ("client", arguments.source_ip.map(|it| it.to_string())),
-        ("sni", arguments.sni.clone()),
-        ("body", arguments.data.map(|it| format!("{it} bytes"))),
-    ] {
-        if let Some(given) = given {
-            teller.step(what, format!("{given}; no policy asks for it yet"));
-        }
-    }
-    teller.decide(&candidate.snapshot, &asked);
-    match arguments.output {
-        Output::Text => print(&teller.text()),
-        Output::Json => print(&format!("{:#}\n", teller.json())),
-    }
-}
-
-/// The request that is asked about.
-struct Asked {
-    method: String,
-    scheme: Scheme,
-    authority: String,
-    target: String,
-    headers: HeaderMap,
-    port: u16,
-}
-
-impl Asked {
-    fn parse(arguments: &Arguments) -> Result<Self, String> {
-        let url: http::Uri =
-            arguments.url.parse().map_err(|error| format!("`{}` is no URL: {error}", arguments.url))?;
-        let scheme = match url.scheme_str() {
-            Some("https") => Scheme::Https,
-            Some("http") | None => Scheme::Http,
-            Some(other) => return Err(format!("`{other}` is neither http nor https")),
-        };
-        let authority = url.authority().ok_or_else(|| format!("`{}` names no host", arguments.url))?;
-        let mut headers = HeaderMap::new();
-        let mut host = authority.as_str().to_owned();
-        for text in &arguments.headers {
-            let (name, value) =
-                text.split_once(':').ok_or_else(|| format!("`{text}` must have the form name: value"))?;
-            let wrong = |_| format!("`{text}` is no header");
-            let name = HeaderName::try_from(name.trim()).map_err(|_| format!("`{name}` is no header name"))?;
-            if name == http::header::HOST {
-                value.trim().clone_into(&mut host);
-            }
-            headers.append(name, HeaderValue::try_from(value.trim()).map_err(wrong)?);
-        }
-        Ok(Self {
-            method: arguments.method.clone(),
-            scheme,
-            authority: host,
-            target: url.path_and_query().map_or("/", |it| it.as_str()).to_owned(),
-            headers,
-            port: authority.port_u16().unwrap_or(scheme.default_port()),
-        })
-    }
-}
-
 /// Hears the decision and tells it.
-struct Teller<'a> {
+pub(super) struct Teller<'a> {
     documents: &'a Documents,
+    asked: &'a Asked,
+    live: Option<&'a Live>,
     steps: Vec<Step>,
 }
 
-impl Teller<'_> {
-    fn step(&mut self, what: &'static str, result: impl Into<String>) {
+impl<'a> Teller<'a> {
+    pub(super) fn new(documents: &'a Documents, asked: &'a Asked, live: Option<&'a Live>) -> Self {
+        Self { documents, asked, live, steps: Vec::new() }
+    }
+
+    /// The request, as it was asked about.
+    pub(super) fn asked(&self) -> &'a Asked {
+        self.asked
+    }
+
+    /// What a running gateway says of its clusters.
+    pub(super) fn live(&self) -> Option<&'a Live> {
+        self.live
+    }
+
+    pub(super) fn step(&mut self, what: &'static str, result: impl Into<String>) {
         self.steps.push(Step { what, result: result.into(), place: String::new() });
     }
 
-    fn decide(&mut self, snapshot: &Snapshot, asked: &Asked) {
+    /// Takes the decision, and tells its steps.
+    pub(super) fn decide(&mut self, snapshot: &Snapshot) {
+        let asked = self.asked;
         let Some(listener) = snapshot.listeners.iter().find(|it| it.wanted.key.port == asked.port) else {
             let ports: Vec<String> = snapshot.listeners.iter().map(|it| it.wanted.key.port.to_string()).collect();
             let known = if ports.is_empty() { "none".to_owned() } else { ports.join(", ") };
@@ -178,22 +94,14 @@ impl Teller<'_> {
         let Some(route) = virtual_host.find_observed(request, self) else {
             return self.step("route", "none matches: 404 NR");
         };
+        self.policies(route);
         match &route.action {
-            Action::Forward(forward) => {
-                for it in &forward.destinations {
-                    let share = format!("{} ({} of {})", it.target.name(), it.weight, forward.total_weight);
-                    self.step("destination", share);
-                }
-                let path = forward.rewrite.apply(request.target);
-                if path != request.target {
-                    self.step("rewrite", format!("path becomes {path}"));
-                }
-            }
+            Action::Forward(forward) => self.forward(forward, request),
             Action::Redirect(redirect) => {
                 self.step("redirect", format!("{} to {}", redirect.status.as_u16(), redirect.location(request)));
             }
             Action::Respond(status, body) => {
-                self.step("response", format!("{} with {} bytes", status.as_u16(), body.len()))
+                self.step("response", format!("{} with {} bytes", status.as_u16(), body.len()));
             }
         }
     }
@@ -223,7 +131,7 @@ impl Teller<'_> {
         format!("{}:{line} {} {field}", service.file, service.name)
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut out = String::new();
         for Step { what, result, place } in &self.steps {
             let place = if place.is_empty() { String::new() } else { format!("   {place}") };
@@ -233,7 +141,7 @@ impl Teller<'_> {
         out
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let steps: Vec<Value> = self
             .steps
             .iter()
