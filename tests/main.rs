@@ -13,6 +13,8 @@ mod hostile;
 mod reload;
 /// Retries, timeouts, balancing, ejection, bounds, faults and mirrors.
 mod traffic;
+/// Endpoints that are killed under load.
+mod chaos;
 /// gRPC and gRPC-Web.
 mod grpc;
 /// TLS towards upstreams.

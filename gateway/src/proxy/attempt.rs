@@ -150,7 +150,7 @@ pub(super) fn failed(session: &Session, exchange: &mut Exchange, failure: Failur
     // A kept connection may have been closed before the request came to it; that says nothing of the endpoint.
     let was_stale = reused && is_idempotent && matches!(failure, Failure::Reset { .. });
     let wanted = forward.retry.attempts > 0 && (was_stale || forward.retry.repeats_failure(failure, is_idempotent));
-    wanted && admits_retry(session, exchange)
+    wanted && admits_retry(session, exchange, failure != Failure::Connect)
 }
 
 /// Learns how a try was answered, and says whether it is repeated all the same.
@@ -159,7 +159,7 @@ pub(super) fn answered(session: &Session, exchange: &mut Exchange, status: u16, 
     let wanted = exchange
         .forward()
         .is_some_and(|(forward, _)| forward.retry.attempts > 0 && forward.retry.repeats_answer(status, headers));
-    wanted && admits_retry(session, exchange)
+    wanted && admits_retry(session, exchange, true)
 }
 
 fn report(exchange: &Exchange, outcome: Outcome) {
@@ -168,8 +168,8 @@ fn report(exchange: &Exchange, outcome: Outcome) {
     }
 }
 
-/// Whether nothing stands against one more try.
-fn admits_retry(session: &Session, exchange: &mut Exchange) -> bool {
+/// Whether nothing stands against one more try; `reached` says whether the last one came to an endpoint.
+fn admits_retry(session: &Session, exchange: &mut Exchange, reached: bool) -> bool {
     let is_begun = session.response_written().is_some_and(|it| !it.status.is_informational());
     if is_begun || session.as_ref().retry_buffer_truncated() {
         return false;
@@ -183,9 +183,13 @@ fn admits_retry(session: &Session, exchange: &mut Exchange) -> bool {
         return false;
     }
     let Ok(cluster) = cluster(exchange) else { return false };
-    let Some(slot) = cluster.load().retry(&cluster.definition().limits) else { return false };
+    let limits = &cluster.definition().limits;
+    let slot = limits.retries.counts(reached).then(|| cluster.load().retry(limits));
+    if matches!(slot, Some(None)) {
+        return false;
+    }
     let attempts = &mut exchange.attempts;
-    attempts.retry = Some(slot);
+    attempts.retry = slot.flatten();
     attempts.tried.extend(attempts.lease.as_ref().map(|it| Arc::clone(it.endpoint())));
     true
 }

@@ -101,8 +101,10 @@ impl Tier {
             Policy::Random => self.draw(draw.random),
             Policy::LeastRequest => {
                 let (a, b) = (self.draw(draw.random)?, self.draw(draw.next().random)?);
-                // Weights are already in the draw, so the counts alone decide.
-                Some(if b.active() < a.active() { b } else { a })
+                // Weights are already in the draw, so the counts alone decide. Who refuses is idle
+                // for a bad reason, and would draw all requests if that were not known.
+                let busy = |it: &Endpoint| (it.record.is_suspect(), it.active());
+                Some(if busy(b) < busy(a) { b } else { a })
             }
             Policy::RoundRobin => {
                 let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -172,6 +174,7 @@ mod tests {
     use crate::upstream::address::Address;
     use crate::upstream::endpoint::{Lease, Place};
     use crate::upstream::hash;
+    use crate::upstream::outlier::Outcome;
 
     fn tier(weights: &[u64], policy: Policy) -> Tier {
         let endpoint = |(port, weight): (u16, &u64)| {
@@ -216,6 +219,17 @@ mod tests {
         let counts = shares(&tier, 1000);
         // Only where both draws hit the busy one.
         assert!((200..300).contains(&counts[0]), "{counts:?}");
+    }
+
+    #[test]
+    fn least_request_avoids_an_endpoint_that_does_not_answer() {
+        let tier = tier(&[1, 1, 1, 1], Policy::LeastRequest);
+        tier.endpoints()[0].record.remember(Outcome::Failed);
+        let counts = shares(&tier, 1600);
+        // Only where both draws hit it: one in sixteen.
+        assert!((60..140).contains(&counts[0]), "{counts:?}");
+        tier.endpoints()[0].record.remember(Outcome::Answered(500));
+        assert!(shares(&tier, 1600)[0] > 300);
     }
 
     #[test]

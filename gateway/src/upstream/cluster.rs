@@ -118,7 +118,7 @@ impl Cluster {
 
     /// Learns what became of a try at an endpoint, and leaves it out when that is one too many.
     pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, now: Instant) {
-        let Some(detection) = &self.definition.detection else { return };
+        let Some(detection) = &self.definition.detection else { return endpoint.record.remember(outcome) };
         if !endpoint.record.note(outcome, detection) || endpoint.record.is_ejected() {
             return;
         }

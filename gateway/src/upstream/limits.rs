@@ -2,7 +2,8 @@
 //!
 //! The counters belong to the cluster, so they hold across all workers. Whoever is over a
 //! bound is refused at once with 503 `UO`; nobody is queued without a bound. Retries have a
-//! budget of their own, in proportion to the requests under way.
+//! budget of their own, in proportion to the requests under way: it bounds how often a
+//! request is worked on, so a try that reached no endpoint costs nothing of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,6 +54,16 @@ pub struct Load {
     pending: AtomicU32,
     retries: AtomicU32,
     overflows: AtomicU32,
+}
+
+impl RetryLimit {
+    /// Whether a retry counts, after a try that reached an endpoint or did not.
+    pub fn counts(self, reached: bool) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Budget { .. } => reached,
+        }
+    }
 }
 
 /// Which counter a [`Slot`] is of.

@@ -60,6 +60,16 @@ impl Record {
         self.ejected_at.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether its last try ended without an answer.
+    pub fn is_suspect(&self) -> bool {
+        self.in_a_row_local.load(Ordering::Relaxed) > 0
+    }
+
+    /// Remembers whether a try was answered, for clusters that leave nobody out.
+    pub fn remember(&self, outcome: Outcome) {
+        count(&self.in_a_row_local, outcome == Outcome::Failed, 0);
+    }
+
     /// Ejections that still count.
     pub fn ejections(&self) -> u32 {
         self.ejections.load(Ordering::Relaxed)
