@@ -87,3 +87,43 @@ fn the_quickstart_serves_shop_and_cart() {
     assert_eq!(gateway.get("shop.example.com", "/old").status, 301);
     assert_eq!(gateway.get("other.example.org", "/").status, 404);
 }
+
+#[test]
+fn the_resilience_example_splits_sticks_and_passes_tcp_on() {
+    use std::io::{Read as _, Write as _};
+    let [first, second, far] = [Upstream::echo("v1"), Upstream::echo("v2"), Upstream::echo("far")];
+    let database = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = database.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = database.accept().unwrap();
+        stream.write_all(b"ready").unwrap();
+    });
+    let at = |from: &'static str, port: u16| (from, format!("address: 127.0.0.1, ports: {{http: {port}}}, locality"));
+    let folder = localized(
+        "resilience",
+        &[
+            (
+                "bindAddress: 0.0.0.0",
+                "bindAddress: 127.0.0.1\n  admin: {address: \"127.0.0.1:0\"}\n  health: {address: \"127.0.0.1:0\"}"
+                    .to_owned(),
+            ),
+            ("\"80\": 8080, \"5432\": 5432", "\"80\": 0, \"5432\": 0".to_owned()),
+            at("address: 10.1.0.1, locality", first.address().port()),
+            at("address: 10.1.0.2, locality", second.address().port()),
+            at("address: 10.2.0.1, locality", far.address().port()),
+            ("address: 10.1.0.9", format!("address: 127.0.0.1, ports: {{tcp: {port}}}")),
+        ],
+    );
+    let gateway = Gateway::start_in(folder, &[]);
+    let mut client = crate::harness::Client::connect(gateway.address(80));
+    let answers: Vec<_> = (0..300).map(|_| client.get("shop.example.com", "/")).collect();
+    let from = |name: &str| answers.iter().filter(|it| it.upstream() == name).count();
+    assert!((240..295).contains(&from("v1")), "{} of 300", from("v1"));
+    assert_eq!(from("far"), 0, "the far one is for worse times");
+    let seated = answers.iter().find(|it| it.upstream() == "v2").unwrap();
+    assert!(seated.header("set-cookie").unwrap().starts_with("seat="));
+    let mut stream = std::net::TcpStream::connect(gateway.address(5432)).unwrap();
+    let mut greeting = [0; 5];
+    stream.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"ready");
+}

@@ -220,3 +220,62 @@ fn no_websocket_is_lost_however_fast_the_upstream_answers() {
     let lost: usize = threads.into_iter().map(|it| it.join().unwrap()).sum();
     assert_eq!(lost, 0, "of {rounds}");
 }
+
+#[test]
+fn events_reach_the_client_while_the_upstream_still_speaks() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut stream = stream;
+        let mut line = String::new();
+        while reader.read_line(&mut line).unwrap() > 2 {
+            line.clear();
+        }
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .unwrap();
+        for event in ["one", "two"] {
+            stream.write_all(format!("b\r\ndata: {event}\n\n\r\n").as_bytes()).unwrap();
+            waits.recv().unwrap();
+        }
+        stream.write_all(b"0\r\n\r\n").unwrap();
+    });
+    let gateway = with(&service("a", "HTTP", &[address]), ALL);
+    let mut client = Client::connect(gateway.address(80));
+    client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut event = |expected: &str| while client.line().unwrap() != format!("data: {expected}\n") {};
+    event("one");
+    go_on.send(()).unwrap();
+    event("two");
+    go_on.send(()).unwrap();
+}
+
+#[test]
+fn a_client_that_waits_for_100_is_told_to_go_on() {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut stream = stream;
+        let mut line = String::new();
+        while reader.read_line(&mut line).unwrap() > 2 {
+            line.clear();
+        }
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+        let mut body = [0; 4];
+        reader.read_exact(&mut body).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n").unwrap();
+        stream.write_all(&body).unwrap();
+    });
+    let gateway = with(&service("a", "HTTP", &[address]), ALL);
+    let mut client = Client::connect(gateway.address(80));
+    let head = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+    assert_eq!(client.send(head).status, 100);
+    assert_eq!(client.send("body").text(), "body");
+}

@@ -180,7 +180,12 @@ fn is_unset(value: &Value) -> bool {
 pub fn render_markdown() -> String {
     let mut out = String::from(
         "# Compatibility\n\nWhat Sluice does with every field that it reads. A field that is not listed is refused as unknown.\n\
-         This page is generated from the schema: `sluice schema --compatibility`.\n",
+         This page is generated from the schema: `sluice schema --compatibility`.\n\
+         \n## Protocols\n\n\
+         HTTP/1.1 and HTTP/2 on both sides, gRPC with trailers in responses, gRPC-Web to gRPC upstreams, WebSocket over \
+         HTTP/1.1, server-sent events, TCP. Not carried: trailers of requests, trailers of HTTP/1.1 messages, WebSocket \
+         over HTTP/2, HTTP/3. Bodies up to 64 KiB are kept for retries and copies; longer ones are sent once and not copied.\n\
+         `perTryTimeout` also bounds the gaps inside an answer.\n",
     );
     for kind in KINDS {
         let Some(tree) = TREES.get(kind.name) else { continue };

@@ -85,7 +85,7 @@ def upstream(folder):
         f"worker_processes 1; daemon off; pid {folder}/upstream.pid; error_log /dev/null;\n"
         "events { worker_connections 4096; }\n"
         "http { access_log off; keepalive_requests 100000000;\n"
-        f'server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 "hello, bench\\n"; }} }} }}\n'
+        f'server {{ listen {port} backlog=4096; location / {{ return 200 "hello, bench\\n"; }} }} }}\n'
     )
     process = start(LOAD_CORE, ["nginx", "-c", str(config), "-p", str(folder)], folder, "upstream")
     wait_open(port, process)
@@ -169,10 +169,36 @@ def envoy(folder, routes, port, backend, binary):
     return [binary, "-c", str(config), "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
 
 
-def sluice(folder, routes, port, backend, binary):
+# What each feature of the gateway costs over plain proxying. Choosing among 1,000 endpoints is apart from keeping
+# 1,000 sockets warm, which the kernel pays for.
+VARIANTS = {
+    "plain": {"routes": 10, "rule": "retries: {attempts: 0}, "},
+    "retries": {"routes": 10},
+    "split": {"routes": 10, "rule": "retries: {attempts: 0}, ", "split": True},
+    "10k routes": {"routes": 10_000, "rule": "retries: {attempts: 0}, "},
+    "1k choices": {"routes": 10, "rule": "retries: {attempts: 0}, ", "endpoints": 1000, "addresses": 1},
+    "1k sockets": {"routes": 10, "rule": "retries: {attempts: 0}, ", "endpoints": 1000, "addresses": 1000},
+}
+
+
+def entry(name, backend, count, addresses=1):
+    hosts = "".join(
+        f"  - {{address: 127.0.{i % addresses // 250}.{i % addresses % 250 + 1}, ports: {{http: {backend}}}}}\n"
+        for i in range(count)
+    )
+    return (
+        f"---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec:\n"
+        f"  hosts: [{name}.test]\n  resolution: STATIC\n  ports: [{{number: 80, name: http, protocol: HTTP}}]\n"
+        f"  endpoints:\n{hosts}"
+    )
+
+
+def sluice(folder, routes, port, backend, binary, rule="", split=False, endpoints=1, addresses=1):
+    to = "{destination: {host: up.test}}"
+    if split:
+        to = "{destination: {host: up.test}, weight: 90}, {destination: {host: other.test}, weight: 10}"
     rules = "".join(
-        f"  - {{name: r{i}, match: [{{uri: {{prefix: /r{i}/}}}}], route: [{{destination: {{host: up.test}}}}]}}\n"
-        for i in range(routes)
+        f"  - {{name: r{i}, {rule}match: [{{uri: {{prefix: /r{i}/}}}}], route: [{to}]}}\n" for i in range(routes)
     )
     (folder / "sluice").mkdir(exist_ok=True)
     (folder / "sluice" / "config.yaml").write_text(
@@ -182,10 +208,9 @@ def sluice(folder, routes, port, backend, binary):
         f"  meshConfig: {{accessLogFile: {folder}/sluice.log}}\n"
         "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: edge}\nspec:\n  servers:\n"
         '  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}\n'
-        "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: up}\nspec:\n"
-        "  hosts: [up.test]\n  resolution: STATIC\n  ports: [{number: 80, name: http, protocol: HTTP}]\n"
-        f"  endpoints: [{{address: 127.0.0.1, ports: {{http: {backend}}}}}]\n"
-        "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: bench}\nspec:\n"
+        + entry("up", backend, endpoints, addresses)
+        + entry("other", backend, 1)
+        + "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: bench}\nspec:\n"
         f"  hosts: [{HOST}]\n  gateways: [edge]\n  http:\n{rules}"
     )
     return [binary, "run", "--config", str(folder / "sluice")]
@@ -207,12 +232,12 @@ def load(port, path, seconds, connections):
     return requests, latency
 
 
-def measure(name, command, port, folder, options):
+def measure(name, command, port, folder, options, routes=None):
     process = start(PROXY_CORE, command, folder, name)
     try:
         wait_open(port, process)
-        path = f"/r{options.routes // 2}/item"
-        load(port, path, 1, options.connections)
+        path = f"/r{(routes or options.routes) // 2}/item"
+        load(port, path, 2, options.connections)
         before, clock = cpu_seconds(process.pid), time.monotonic()
         requests, latency = load(port, path, options.seconds, options.connections)
         spent, elapsed = cpu_seconds(process.pid) - before, time.monotonic() - clock
@@ -226,6 +251,17 @@ def measure(name, command, port, folder, options):
         }
     finally:
         stop(process)
+
+
+def features(folder, backend, binary, options):
+    """The same load with one feature at a time, in two rounds so that a drift of the machine shows."""
+    results = {name: [] for name in VARIANTS}
+    for _ in range(2):
+        for name, variant in VARIANTS.items():
+            port = free_port()
+            command = sluice(folder, variant["routes"], port, backend, binary, **{k: v for k, v in variant.items() if k != "routes"})
+            results[name].append(measure(name, command, port, folder, options, variant["routes"])["cpu_us"])
+    return [(name, min(found)) for name, found in results.items()]
 
 
 def main():
@@ -249,6 +285,7 @@ def main():
             extra = (binaries[name],) if name in binaries else ()
             command = make(folder, options.routes, port, backend, *extra)
             results.append(measure(name, command, port, folder, options))
+        variants = [] if options.only else features(folder, backend, binaries["sluice"], options)
     finally:
         stop(server)
         shutil.rmtree(folder, ignore_errors=True)
@@ -260,6 +297,12 @@ def main():
             f"{it['name']:8} {it['requests_per_second']:8.0f} {it['cpu_us']:11.1f} {it['p50']:>9} {it['p99']:>9} "
             f"{it['rss']:8.1f} {ratio[0]:>8} {ratio[1]:>8}"
         )
+
+    if variants:
+        plain = dict(variants)["plain"]
+        print("\nfeatures of sluice, the better of two rounds:")
+        for name, cost in variants:
+            print(f"{name:12} {cost:6.1f} us CPU/req {cost - plain:+6.2f} us over plain")
 
 
 if __name__ == "__main__":

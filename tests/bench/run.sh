@@ -13,4 +13,5 @@ if [ ! -x "$envoy/envoy/_bin/envoy" ]; then
   chmod +x "$envoy/envoy/_bin/envoy"
 fi
 cargo build --release -p gateway
-exec python3 tests/bench/bench.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice "$@"
+python3 tests/bench/bench.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice "$@"
+cargo bench -p gateway --bench choose

@@ -20,10 +20,8 @@ pub struct DestinationRule {
     /// Named parts of the host's endpoints.
     pub subsets: Vec<Subset>,
     /// Namespaces that may use it.
-    #[schemars(extend("x-support" = "later"))]
     pub export_to: Vec<String>,
     /// Workloads of the namespace it is for; default all.
-    #[schemars(extend("x-support" = "later"))]
     pub workload_selector: Option<WorkloadSelector>,
 }
 

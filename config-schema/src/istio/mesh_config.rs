@@ -40,7 +40,6 @@ pub struct MeshConfig {
     /// Retries of routes that name none.
     pub default_http_retry_policy: Option<Retry>,
     /// Policy of hosts without a DestinationRule.
-    #[schemars(extend("x-support" = "later"))]
     pub default_traffic_policy: Option<TrafficPolicy>,
     /// TLS of servers that say nothing else.
     #[schemars(extend("x-support" = "later"))]
@@ -67,13 +66,10 @@ pub struct MeshConfig {
     #[schemars(extend("x-support" = "later"))]
     pub trust_domain_aliases: Vec<String>,
     /// Visibility of services that say nothing.
-    #[schemars(extend("x-support" = "later"))]
     pub default_service_export_to: Vec<String>,
     /// Visibility of VirtualServices that say nothing.
-    #[schemars(extend("x-support" = "later"))]
     pub default_virtual_service_export_to: Vec<String>,
     /// Visibility of DestinationRules that say nothing.
-    #[schemars(extend("x-support" = "later"))]
     pub default_destination_rule_export_to: Vec<String>,
     /// Settings of the proxy itself.
     pub default_config: Option<ProxyConfig>,

@@ -26,10 +26,8 @@ pub struct ServiceEntry {
     /// WorkloadEntries of the namespace that are the endpoints.
     pub workload_selector: Option<WorkloadSelector>,
     /// Namespaces that may use it.
-    #[schemars(extend("x-support" = "later"))]
     pub export_to: Vec<String>,
     /// Names of which the server's certificate must carry one.
-    #[schemars(extend("x-support" = "later"))]
     pub subject_alt_names: Vec<String>,
 }
 

@@ -28,7 +28,6 @@ pub struct VirtualService {
     /// Rules for TCP.
     pub tcp: Vec<TcpRoute>,
     /// Namespaces that may use it: `*`, `.`, or names.
-    #[schemars(extend("x-support" = "later"))]
     pub export_to: Vec<String>,
 }
 

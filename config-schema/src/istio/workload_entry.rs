@@ -19,7 +19,6 @@ pub struct WorkloadEntry {
     #[schemars(extend("x-support" = "mesh"))]
     pub network: String,
     /// `region/zone/subzone`.
-    #[schemars(extend("x-support" = "later"))]
     pub locality: String,
     /// Share of the traffic; 0 counts as 1.
     pub weight: u32,

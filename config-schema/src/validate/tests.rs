@@ -66,3 +66,27 @@ fn age_then_name_decides_the_order_not_the_file() {
     let names: Vec<&str> = config.documents.gateways.iter().map(|it| it.metadata.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "c"]);
 }
+
+#[test]
+fn a_health_check_needs_one_probe_and_a_host_it_can_ask() {
+    let check = |spec: &str| {
+        let text =
+            format!("apiVersion: sluice.dev/v1alpha1\nkind: HealthCheck\nmetadata: {{name: a}}\nspec: {{{spec}}}\n");
+        found(&text, Scope::Document)
+    };
+    assert!(check("host: a.test, tcp: {}, interval: 1s, unhealthyThreshold: 1").is_empty());
+    for (spec, field) in [
+        ("tcp: {}", "spec.host"),
+        ("host: '*.test', tcp: {}", "spec.host"),
+        ("host: a.test", " spec exactly one of"),
+        ("host: a.test, tcp: {}, grpc: {}", " spec exactly one of"),
+        ("host: a.test, http: {path: healthz}", "spec.http.path"),
+        ("host: a.test, http: {expectedStatuses: [{from: 300, to: 200}]}", "spec.http.expectedStatuses[0]"),
+        ("host: a.test, tcp: {}, interval: 10ms", "spec.interval"),
+        ("host: a.test, tcp: {}, healthyThreshold: 0", "spec.healthyThreshold"),
+        ("host: a.test, tcp: {}, port: 70000", "spec.port"),
+    ] {
+        let found = check(spec);
+        assert!(found.len() == 1 && found[0].contains(field), "{spec}: {found:#?}");
+    }
+}

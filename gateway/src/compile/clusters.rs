@@ -121,7 +121,7 @@ impl<'a> Clusters<'a> {
             .collect();
         let settings = &self.config.settings;
         let mesh = &settings.mesh_config;
-        let blocks = Blocks::of(rules, subset, number);
+        let blocks = Blocks::of(rules, subset, number, mesh.default_traffic_policy.as_ref());
         let detection = blocks.detection();
         let near = mesh.locality_lb_setting.as_ref();
         let plan = Plan::of(blocks.load_balancer, near, detection.is_some(), &settings.node);
@@ -141,7 +141,7 @@ impl<'a> Clusters<'a> {
             },
             key,
             protocol: blocks.protocol(&port, mesh.h2_upgrade_policy),
-            tls: upstream_tls::lower(blocks.tls, name, self.config)?,
+            tls: upstream_tls::lower(blocks.tls, (name, &service.subject_alt_names), self.config)?,
             pool: blocks.pool(mesh),
             limits: blocks.limits(),
             detection,
@@ -166,7 +166,7 @@ fn undeclared(host: &str, qualified: String, namespace: &str) -> (String, Servic
         instances.push(instance(host.to_ascii_lowercase()));
     }
     let service =
-        Service { namespace: namespace.to_owned(), ports: Vec::new(), resolution: Some(Resolution::Dns), instances };
+        Service { namespace: namespace.to_owned(), resolution: Some(Resolution::Dns), instances, ..Service::default() };
     (qualified, service)
 }
 

@@ -18,6 +18,7 @@ use config_schema::{Config, Problem, Resource};
 use super::clusters::Clusters;
 use super::delegates::{self, Delegates, Placed};
 use super::matches::{Place, broken};
+use super::visibility::{Exported, Viewer};
 use super::{routes, tcp};
 use crate::listener::set::{ListenerKey, Wanted};
 use crate::routing::host_table::HostTable;
@@ -110,9 +111,11 @@ fn add_server(
         }
     }
     let name = (gateway.metadata.namespace.as_str(), gateway.metadata.name.as_str());
+    let viewer = Viewer::new(&config.settings);
     for service in &config.documents.virtual_services {
         let bound = |it: &String| host::split_namespace(it, &service.metadata.namespace) == name;
-        if service.spec.hosts.is_empty() || !service.spec.gateways.iter().any(bound) {
+        let seen = viewer.sees(Exported::VirtualService, &service.spec.export_to, &service.metadata.namespace);
+        if service.spec.hosts.is_empty() || !seen || !service.spec.gateways.iter().any(bound) {
             continue;
         }
         let hosts = narrowed(service, gateway, server);

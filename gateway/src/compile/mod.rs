@@ -22,6 +22,7 @@ mod tcp;
 mod traffic_policy;
 mod unenforced;
 mod upstream_tls;
+mod visibility;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use config_schema::native::settings::GatewaySettings;
 use config_schema::value::host;
 use config_schema::{Documents, Resource};
 
+use super::visibility::{Exported, Viewer};
 use crate::upstream::address::Address;
 
 /// One declared host.
@@ -22,6 +23,8 @@ pub(super) struct Service {
     pub(super) namespace: String,
     pub(super) ports: Vec<Port>,
     pub(super) resolution: Option<Resolution>,
+    /// Names of which its certificate must carry one.
+    pub(super) subject_alt_names: Vec<String>,
     pub(super) instances: Vec<Instance>,
 }
 
@@ -64,7 +67,11 @@ pub(super) fn root_namespace(settings: &GatewaySettings) -> &str {
 impl<'a> Registry<'a> {
     pub(super) fn of(documents: &'a Documents, settings: &GatewaySettings) -> Self {
         let mut services: HashMap<String, Service> = HashMap::new();
-        for entry in &documents.service_entries {
+        let viewer = Viewer::new(settings);
+        let is_seen = |it: &&Resource<ServiceEntry>| {
+            viewer.sees(Exported::ServiceEntry, &it.spec.export_to, &it.metadata.namespace)
+        };
+        for entry in documents.service_entries.iter().filter(is_seen) {
             let service = lower_entry(entry, documents);
             for name in &entry.spec.hosts {
                 merge(services.entry(name.to_ascii_lowercase()).or_default(), service.clone());
@@ -75,7 +82,7 @@ impl<'a> Registry<'a> {
             services.entry(service.0).or_insert(service.1);
         }
         let mut rules: HashMap<String, Vec<_>> = HashMap::new();
-        for rule in &documents.destination_rules {
+        for rule in applicable(&documents.destination_rules, settings) {
             let name = host::qualify(&rule.spec.host, &rule.metadata.namespace, domain);
             rules.entry(name).or_default().push(rule);
         }
@@ -115,6 +122,27 @@ impl<'a> Registry<'a> {
     }
 }
 
+/// The rules that this gateway sees; those that are for it by its labels stand before the others.
+fn applicable<'a>(
+    rules: &'a [Resource<DestinationRule>],
+    settings: &GatewaySettings,
+) -> impl Iterator<Item = &'a Resource<DestinationRule>> {
+    let viewer = Viewer::new(settings);
+    let is_seen = |it: &&Resource<DestinationRule>| {
+        viewer.sees(Exported::DestinationRule, &it.spec.export_to, &it.metadata.namespace)
+    };
+    let selects_us = |it: &Resource<DestinationRule>| {
+        let selector = it.spec.workload_selector.as_ref()?;
+        Some(it.metadata.namespace == settings.node.namespace && selects(&selector.labels, &settings.node.labels))
+    };
+    let (selected, rest): (Vec<_>, Vec<_>) = rules
+        .iter()
+        .filter(is_seen)
+        .filter(|it| selects_us(it) != Some(false))
+        .partition(|it| selects_us(it).is_some());
+    selected.into_iter().chain(rest)
+}
+
 /// Several entries for one host: ports are united, the oldest says the rest.
 fn merge(known: &mut Service, more: Service) {
     if known.ports.is_empty() && known.instances.is_empty() {
@@ -139,7 +167,7 @@ fn lower_entry(entry: &Resource<ServiceEntry>, documents: &Documents) -> Service
         endpoints,
         workload_selector,
         export_to: _,
-        subject_alt_names: _,
+        subject_alt_names,
     } = &entry.spec;
     let mut instances: Vec<Instance> = endpoints.iter().map(instance).collect();
     if let Some(selector) = workload_selector {
@@ -157,7 +185,13 @@ fn lower_entry(entry: &Resource<ServiceEntry>, documents: &Documents) -> Service
             target: if *target_port == 0 { *number } else { *target_port },
         })
         .collect();
-    Service { namespace: entry.metadata.namespace.clone(), ports, resolution: *resolution, instances }
+    Service {
+        namespace: entry.metadata.namespace.clone(),
+        ports,
+        resolution: *resolution,
+        subject_alt_names: subject_alt_names.clone(),
+        instances,
+    }
 }
 
 fn instance(entry: &WorkloadEntry) -> Instance {
@@ -196,7 +230,7 @@ fn kubernetes<'a>(documents: &'a Documents, domain: &'a str) -> impl Iterator<It
             Resolution::Dns
         };
         let namespace = it.metadata.namespace.clone();
-        (name, Service { namespace, ports, resolution: Some(resolution), instances })
+        (name, Service { namespace, ports, resolution: Some(resolution), subject_alt_names: Vec::new(), instances })
     })
 }
 

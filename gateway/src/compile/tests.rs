@@ -175,3 +175,64 @@ fn an_access_policy_of_another_workload_does_not_matter() {
         with_policy(head, spec).unwrap();
     }
 }
+
+/// The cluster that requests of [`ROUTE`] without its subset go to.
+fn cluster(text: &str) -> std::sync::Arc<crate::upstream::cluster::Cluster> {
+    let snapshot = compiled(text, None);
+    let mut clusters = snapshot.clusters.values();
+    std::sync::Arc::clone(clusters.next().unwrap())
+}
+
+fn rule(extra: &str, policy: &str) -> String {
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a{extra}\nspec:\n  host: a.test\n  {policy}\n"
+    )
+}
+
+#[test]
+fn rules_apply_where_they_are_exported_to_and_to_whom_they_select() {
+    use crate::upstream::balancer::Policy;
+    let route = ROUTE.split("---\napiVersion: networking.istio.io/v1\nkind: DestinationRule").next().unwrap();
+    let route = route.replace(", subset: v1", "");
+    let random = "trafficPolicy: {loadBalancer: {simple: RANDOM}}";
+    let robin = "trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}";
+    let ours = ", namespace: istio-system}";
+    for (rules, expected) in [
+        (rule("}", random), Policy::Random),
+        (rule("}", &format!("exportTo: [istio-system]\n  {random}")), Policy::Random),
+        (rule("}", &format!("exportTo: ['.']\n  {random}")), Policy::LeastRequest),
+        (rule(ours, &format!("exportTo: ['.']\n  {random}")), Policy::Random),
+        (rule(ours, &format!("workloadSelector: {{labels: {{istio: ingressgateway}}}}\n  {random}")), Policy::Random),
+        (rule(ours, &format!("workloadSelector: {{labels: {{app: other}}}}\n  {random}")), Policy::LeastRequest),
+        (
+            rule(ours, robin)
+                + &rule(
+                    "2, namespace: istio-system}",
+                    &format!("workloadSelector: {{labels: {{istio: ingressgateway}}}}\n  {random}"),
+                ),
+            Policy::Random,
+        ),
+    ] {
+        assert_eq!(cluster(&format!("{BASE}{route}{rules}")).definition().division.policy, expected, "{rules}");
+    }
+}
+
+#[test]
+fn a_port_replaces_and_a_subset_changes_the_policy_of_a_rule() {
+    use crate::upstream::balancer::Policy;
+    let route = ROUTE.split("---\napiVersion: networking.istio.io/v1\nkind: DestinationRule").next().unwrap();
+    let policy = "trafficPolicy:\n    loadBalancer: {simple: RANDOM}\n    connectionPool: {tcp: {maxConnections: 7}}\n    portLevelSettings: [{port: {number: 80}, connectionPool: {tcp: {maxConnections: 9}}}]\n  subsets:\n  - name: v1\n    labels: {version: v1}\n    trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}";
+    let whole = cluster(&format!("{BASE}{}{}", route.replace(", subset: v1", ""), rule("}", policy)));
+    // The port says nothing of balancing, so the default holds.
+    assert_eq!((whole.definition().division.policy, whole.definition().limits.connections), (Policy::LeastRequest, 9));
+    let subset = cluster(&format!("{BASE}{route}{}", rule("}", policy)));
+    assert_eq!((subset.definition().division.policy, subset.definition().limits.connections), (Policy::RoundRobin, 9));
+}
+
+#[test]
+fn an_entry_that_is_not_exported_declares_nothing() {
+    let route = ROUTE.split("---\napiVersion: networking.istio.io/v1\nkind: DestinationRule").next().unwrap();
+    let hidden = BASE.replace("  resolution: STATIC", "  exportTo: ['.']\n  resolution: STATIC");
+    let found = cluster(&format!("{hidden}{}", route.replace(", subset: v1", "")));
+    assert!(found.endpoints().is_empty(), "its name is left to DNS");
+}

@@ -43,14 +43,22 @@ pub(super) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// Those of the oldest rule that has a policy, changed by the subset's.
-    pub(super) fn of(rules: &[&'a Resource<DestinationRule>], subset: Option<&'a Subset>, port: u16) -> Self {
+    /// Those of the first rule that has a policy, changed by the subset's, over what the mesh says of pools and failures.
+    pub(super) fn of(
+        rules: &[&'a Resource<DestinationRule>],
+        subset: Option<&'a Subset>,
+        port: u16,
+        mesh: Option<&'a TrafficPolicy>,
+    ) -> Self {
         let base = rules.iter().find_map(|it| it.spec.traffic_policy.as_ref());
         let base = base.map(|it| Self::at(it, port)).unwrap_or_default();
-        match subset.and_then(|it| it.traffic_policy.as_ref()) {
-            Some(own) => Self::at(own, port).over(base),
-            None => base,
-        }
+        let own = subset.and_then(|it| it.traffic_policy.as_ref());
+        let written = own.map(|it| Self::at(it, port)).unwrap_or_default().over(base);
+        written.over(Self {
+            connection_pool: mesh.and_then(|it| it.connection_pool.as_ref()),
+            outlier_detection: mesh.and_then(|it| it.outlier_detection.as_ref()),
+            ..Self::default()
+        })
     }
 
     fn at(policy: &'a TrafficPolicy, port: u16) -> Self {

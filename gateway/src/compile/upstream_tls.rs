@@ -16,8 +16,12 @@ use crate::upstream::tls::{Authorities, Identity};
 /// Stands for the system's authorities.
 const SYSTEM: &str = "system";
 
-/// TLS to `host`.
-pub(super) fn lower(tls: Option<&ClientTls>, host: &str, config: &Config) -> Result<Tls, Box<Problem>> {
+/// TLS to a host; its own names count where the rule says none.
+pub(super) fn lower(
+    tls: Option<&ClientTls>,
+    (host, own_names): (&str, &[String]),
+    config: &Config,
+) -> Result<Tls, Box<Problem>> {
     let Some(tls) = tls else { return Ok(Tls::Off) };
     match tls.mode.unwrap_or(ClientTlsMode::Disable) {
         ClientTlsMode::Disable => return Ok(Tls::Off),
@@ -27,7 +31,8 @@ pub(super) fn lower(tls: Option<&ClientTls>, host: &str, config: &Config) -> Res
         }
         ClientTlsMode::Simple | ClientTlsMode::Mutual => {}
     }
-    let sni = name(tls, host).map_err(broken)?;
+    let names = if tls.subject_alt_names.is_empty() { own_names } else { &tls.subject_alt_names };
+    let sni = name(tls, names, host).map_err(broken)?;
     let verify = tls.insecure_skip_verify != Some(true);
     Ok(match material(tls, config) {
         Ok((authorities, identity)) => Tls::On { sni, verify, authorities, identity },
@@ -39,12 +44,11 @@ pub(super) fn lower(tls: Option<&ClientTls>, host: &str, config: &Config) -> Res
 }
 
 /// The name to send and to verify; the request's host when there is none.
-fn name(tls: &ClientTls, host: &str) -> Result<Option<Box<str>>, String> {
-    let names = &tls.subject_alt_names;
+fn name(tls: &ClientTls, names: &[String], host: &str) -> Result<Option<Box<str>>, String> {
     let sni = if !tls.sni.is_empty() {
         Some(tls.sni.as_str())
     } else {
-        match names.as_slice() {
+        match names {
             [] => None,
             names if names.iter().any(|it| it == host) => Some(host),
             [only, ..] => Some(only.as_str()),

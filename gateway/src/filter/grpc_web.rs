@@ -62,6 +62,11 @@ impl Bridge {
         HeaderValue::try_from(format!("{kind}{rest}")).ok()
     }
 
+    /// Begins a body, of which each try sends all.
+    pub fn begin(&mut self) {
+        self.rest.clear();
+    }
+
     /// Whether bodies change their length on the way.
     pub fn changes_length(&self) -> bool {
         self.encoding == Encoding::Text

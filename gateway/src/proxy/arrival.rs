@@ -154,8 +154,8 @@ pub(super) async fn delay(exchange: &mut Exchange) {
 /// Starts the time of a request that is forwarded, and chooses its endpoint.
 ///
 /// Done here and not when the endpoint is needed, so that a refusal keeps the connection.
-pub(super) fn place(exchange: &mut Exchange, now: Instant) -> Flow {
-    exchange.deadline = exchange.timeout.map(|(it, _)| now + it);
+pub(super) fn place(exchange: &mut Exchange, now: impl Fn() -> Instant) -> Flow {
+    exchange.deadline = exchange.timeout.map(|(it, _)| now() + it);
     attempt::admit(exchange, super::chance()).map_or_else(|reason| refuse(exchange, reason), Flow::Continue)
 }
 

@@ -107,7 +107,7 @@ pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Cha
         choose(exchange, &cluster, chance)?;
     }
     let turn = cluster.connections().turn(cluster.load(), &cluster.definition().limits);
-    let turn = match exchange.time_left(Instant::now()) {
+    let turn = match exchange.time_left(Instant::now) {
         Some(left) => tokio::time::timeout(left, turn).await.map_err(|_| exchange.late())?,
         None => turn.await,
     };
@@ -121,7 +121,7 @@ pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Cha
         addresses: exchange.known().map(|it| (it.connection.peer, it.connection.local)),
     };
     let mut peer = peer::for_endpoint(&cluster, endpoint, asker).map_err(|_| Reason::ConnectFailure)?;
-    let left = exchange.time_left(Instant::now());
+    let left = exchange.time_left(Instant::now);
     if left.is_some_and(|it| it.is_zero()) {
         return Err(exchange.late());
     }
@@ -135,7 +135,7 @@ pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Cha
 async fn wait(exchange: &Exchange, chance: Chance) -> Result<(), Reason> {
     let (forward, _) = exchange.forward().ok_or(Reason::Internal)?;
     let pause = forward.retry.pause(exchange.attempts.number - 1, chance.pause);
-    if exchange.time_left(Instant::now()).is_some_and(|left| left <= pause) {
+    if exchange.time_left(Instant::now).is_some_and(|left| left <= pause) {
         return Err(exchange.late());
     }
     tokio::time::sleep(pause).await;
@@ -144,11 +144,13 @@ async fn wait(exchange: &Exchange, chance: Chance) -> Result<(), Reason> {
 
 /// Learns how a try ended without an answer, and says whether it is repeated.
 pub(super) fn failed(session: &Session, exchange: &mut Exchange, failure: Failure, reused: bool) -> bool {
-    report(exchange, Outcome::Failed);
     let is_idempotent = session.req_header().method.is_idempotent();
-    let Some((forward, _)) = exchange.forward() else { return false };
     // A kept connection may have been closed before the request came to it; that says nothing of the endpoint.
     let was_stale = reused && is_idempotent && matches!(failure, Failure::Reset { .. });
+    if !was_stale {
+        report(exchange, Outcome::Failed);
+    }
+    let Some((forward, _)) = exchange.forward() else { return false };
     let wanted = forward.retry.attempts > 0 && (was_stale || forward.retry.repeats_failure(failure, is_idempotent));
     wanted && admits_retry(session, exchange, failure != Failure::Connect)
 }
@@ -164,7 +166,7 @@ pub(super) fn answered(session: &Session, exchange: &mut Exchange, status: u16, 
 
 fn report(exchange: &Exchange, outcome: Outcome) {
     if let (Ok(cluster), Some(endpoint)) = (cluster(exchange), exchange.attempts.endpoint()) {
-        cluster.report(endpoint, outcome, Instant::now());
+        cluster.report(endpoint, outcome, Instant::now);
     }
 }
 
@@ -179,7 +181,7 @@ fn admits_retry(session: &Session, exchange: &mut Exchange, reached: bool) -> bo
         exchange.attempts.exhausted = true;
         return false;
     }
-    if exchange.time_left(Instant::now()).is_some_and(|it| it.is_zero()) {
+    if exchange.time_left(Instant::now).is_some_and(|it| it.is_zero()) {
         return false;
     }
     let Ok(cluster) = cluster(exchange) else { return false };

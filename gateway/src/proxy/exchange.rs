@@ -154,8 +154,8 @@ impl Exchange {
     }
 
     /// What is left of the exchange's time; `None` when it has no bound.
-    pub(super) fn time_left(&self, now: Instant) -> Option<Duration> {
-        Some(self.deadline?.saturating_duration_since(now))
+    pub(super) fn time_left(&self, now: impl Fn() -> Instant) -> Option<Duration> {
+        Some(self.deadline?.saturating_duration_since(now()))
     }
 
     /// What the end of its time is called.

@@ -21,7 +21,7 @@ pub(super) fn host(session: &Session) -> &str {
 }
 
 /// Ends a response whose route has no time left, though it still arrives.
-pub(super) fn check_time(exchange: &mut Exchange, now: Instant) -> pingora::Result<()> {
+pub(super) fn check_time(exchange: &mut Exchange, now: impl Fn() -> Instant) -> pingora::Result<()> {
     match exchange.time_left(now) {
         Some(left) if left.is_zero() => {
             let mut error = give_up(exchange, exchange.late());
@@ -67,7 +67,7 @@ fn is_last_of_connection(exchange: &Exchange, destination: &Destination) -> bool
     let (Some(connection), Target::Cluster(cluster)) = (&exchange.attempts.connection, &destination.target) else {
         return false;
     };
-    connection.of().is_spent(cluster.definition(), Instant::now())
+    connection.of().is_spent(cluster.definition(), Instant::now)
 }
 
 /// HTTP/2 may split a cookie over fields, which HTTP/1.1 servers do not expect (RFC 9113 §8.2.3).

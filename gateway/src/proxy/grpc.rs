@@ -29,8 +29,9 @@ pub(super) fn bridge(request: &mut RequestHeader, exchange: &mut Exchange) {
 }
 
 /// The head as the upstream of a bridged call gets it.
-pub(super) fn request_head(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
-    let Some(bridge) = &exchange.bridge else { return Ok(()) };
+pub(super) fn request_head(request: &mut RequestHeader, exchange: &mut Exchange) -> Result<()> {
+    let Some(bridge) = &mut exchange.bridge else { return Ok(()) };
+    bridge.begin();
     if bridge.changes_length() {
         request.remove_header(&header::CONTENT_LENGTH);
     }

@@ -91,7 +91,7 @@ impl ProxyHttp for Gateway {
         let admitted = match found {
             ControlFlow::Continue(()) => {
                 grpc::bridge(session.req_header_mut(), exchange);
-                arrival::place(exchange, Instant::now())
+                arrival::place(exchange, Instant::now)
             }
             refused @ ControlFlow::Break(_) => refused,
         };
@@ -116,7 +116,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let late = exchange.time_left(Instant::now()).filter(Duration::is_zero).map(|_| exchange.late());
+        let late = exchange.time_left(Instant::now).filter(Duration::is_zero).map(|_| exchange.late());
         let reason = outcome::connect_failure(&error, late);
         exchange.fail(reason, &error);
         // An overflow is the gateway's own; it says nothing of the endpoint.
@@ -194,7 +194,8 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         respond::admit(session, response)?;
-        if response.status.is_informational() {
+        let switches = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        if response.status.is_informational() && !switches {
             return Ok(());
         }
         if attempt::answered(session, exchange, response.status.as_u16(), &response.headers) {
@@ -215,7 +216,7 @@ impl ProxyHttp for Gateway {
         _: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        forward::check_time(exchange, Instant::now())?;
+        forward::check_time(exchange, Instant::now)?;
         Ok(None)
     }
 

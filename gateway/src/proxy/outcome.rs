@@ -53,7 +53,7 @@ fn reason(error: &Error, exchange: &Exchange) -> Reason {
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reason::BodyTimeout,
         (ErrorSource::Downstream, _) => Reason::ClientGone,
         (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
-            match exchange.time_left(Instant::now()) {
+            match exchange.time_left(Instant::now) {
                 Some(left) if left.is_zero() => exchange.late(),
                 Some(_) | None => Reason::TryTimeout,
             }

@@ -30,7 +30,7 @@ use crate::telemetry::series::{DestinationLabels, Observation};
 use crate::telemetry::template::{Facts, Field};
 
 /// Connections that a worker keeps to upstreams while nobody uses them.
-const UPSTREAM_POOL: usize = 1024;
+const UPSTREAM_POOL: usize = 4096;
 
 /// Serves the connections of one worker, HTTP and TCP.
 pub struct ServeHttp {

@@ -119,7 +119,7 @@ impl ServeTcp {
         // A connection counts as an answer; what is said on it is nobody's business here.
         let outcome = if opened.is_ok() { Outcome::Answered(200) } else { Outcome::Failed };
         if opened.as_ref().err() != Some(&Reason::Overflow) {
-            cluster.report(lease.endpoint(), outcome, Instant::now());
+            cluster.report(lease.endpoint(), outcome, Instant::now);
         }
         opened.map(|stream| (lease, stream))
     }

@@ -5,6 +5,7 @@
 //! endpoints that stay keep theirs. Endpoints are swapped inside it; a request reads them
 //! once. Only ejections, sweeps and new addresses take the lock, never a choice.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ pub struct Cluster {
     load: Arc<Load>,
     connections: Arc<Connections>,
     dial: Arc<Dial>,
+    /// What keeps its connections apart from those of others to the same address.
+    group: u64,
     /// Held while endpoints or tiers are made anew.
     changing: Mutex<()>,
 }
@@ -46,6 +49,7 @@ impl Cluster {
         let dial = Arc::new(Dial::new(&definition, &connections, &load, Opening::default()));
         let cluster = Self {
             dial,
+            group: group(&definition),
             name: definition::name(&definition.host, definition.port, &definition.subset).into(),
             born: before.map_or(now, |it| it.born),
             endpoints: ArcSwap::from_pointee(before.map_or_else(Vec::new, |it| it.endpoints().to_vec())),
@@ -84,6 +88,11 @@ impl Cluster {
         &self.connections
     }
 
+    /// What keeps its connections apart from those of others to the same address.
+    pub fn group(&self) -> u64 {
+        self.group
+    }
+
     /// What makes them.
     pub fn dial(&self) -> &Arc<Dial> {
         &self.dial
@@ -117,7 +126,7 @@ impl Cluster {
     }
 
     /// Learns what became of a try at an endpoint, and leaves it out when that is one too many.
-    pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, now: Instant) {
+    pub fn report(&self, endpoint: &Endpoint, outcome: Outcome, now: impl Fn() -> Instant) {
         let Some(detection) = &self.definition.detection else { return endpoint.record.remember(outcome) };
         if !endpoint.record.note(outcome, detection) || endpoint.record.is_ejected() {
             return;
@@ -128,6 +137,7 @@ impl Cluster {
         if endpoint.record.is_ejected() || !outlier::may_eject(ejected, endpoints.len(), detection) {
             return;
         }
+        let now = now();
         endpoint.record.eject(now.saturating_duration_since(self.born));
         log::info!("{}: {} is left out, its requests fail", self.name, endpoint.address);
         self.divide(now);
@@ -194,6 +204,15 @@ impl Cluster {
         let tiers = Tiers::new(&self.endpoints.load(), &self.definition.division, now, &before);
         self.tiers.store(Arc::new(tiers));
     }
+}
+
+/// What Pingora's own key leaves out: the certificates, and whose bound a connection counts under.
+fn group(definition: &Definition) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let own =
+        (definition.limits.connections != u32::MAX).then_some((&definition.host, definition.port, &definition.subset));
+    (&definition.tls, own).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -272,7 +291,7 @@ mod tests {
         let cluster = Cluster::new(definition(&[1, 2, 3]), None, now);
         let fail = |index: usize| {
             for _ in 0..2 {
-                cluster.report(&cluster.endpoints()[index], Outcome::Failed, now);
+                cluster.report(&cluster.endpoints()[index], Outcome::Failed, || now);
             }
         };
         fail(0);

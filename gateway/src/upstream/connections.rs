@@ -176,10 +176,10 @@ impl Connection {
     }
 
     /// Whether the request on it shall be its last.
-    pub fn is_spent(&self, definition: &Definition, now: Instant) -> bool {
+    pub fn is_spent(&self, definition: &Definition, now: impl Fn() -> Instant) -> bool {
         let (most, oldest) = (definition.pool.max_requests, definition.pool.max_age);
         (most > 0 && self.requests.load(Ordering::Relaxed) >= most)
-            || oldest.is_some_and(|it| now.saturating_duration_since(self.opened) >= it)
+            || oldest.is_some_and(|it| now().saturating_duration_since(self.opened) >= it)
     }
 }
 

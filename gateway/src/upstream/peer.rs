@@ -14,6 +14,7 @@ use super::cluster::Cluster;
 use super::definition::{Keepalive, Pool, Protocol, ProxyHeader, Tls};
 use super::dial::{Dial, Opening};
 use super::endpoint::Endpoint;
+use super::hash::mix;
 use super::proxy_header;
 use super::tls::{Authorities, Identity};
 use crate::text::host_of;
@@ -105,10 +106,10 @@ pub fn bound(peer: &mut HttpPeer, left: Duration) {
 
 /// What must be the same for two requests to share a connection and Pingora's own key leaves out.
 fn group(cluster: &Cluster, kind: (bool, bool), client: Option<Told>) -> u64 {
-    let definition = cluster.definition();
+    let kind = u64::from(kind.0) | u64::from(kind.1) << 1;
+    let shared = mix(cluster.group().wrapping_add(kind));
+    let Some(client) = client else { return shared };
     let mut hasher = DefaultHasher::new();
-    // A bound on connections is a cluster's own, so they are not shared with another.
-    let own = (definition.limits.connections != u32::MAX).then(|| cluster.name());
-    (kind, &definition.tls, own, client).hash(&mut hasher);
+    (shared, client).hash(&mut hasher);
     hasher.finish()
 }
