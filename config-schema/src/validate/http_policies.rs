@@ -4,7 +4,7 @@ use super::check::{Check, is_header_name};
 use super::virtual_service::destination;
 use crate::istio::http_action::{Abort, CorsPolicy, Delay, FaultInjection, Retry};
 use crate::istio::virtual_service::{HttpRoute, VirtualService};
-use crate::value::Percent;
+use crate::value::{Percent, grpc_status};
 
 type Checked<'a, 'b> = &'a mut Check<'b, VirtualService>;
 
@@ -28,26 +28,6 @@ const RETRY_ON: [&str; 18] = [
     "unavailable",
     "safe-methods",
     "idempotent",
-];
-
-const GRPC_STATUSES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
 ];
 
 pub(super) fn retries(check: Checked<'_, '_>, at: &str, retry: &Retry) {
@@ -92,7 +72,7 @@ pub(super) fn fault(check: Checked<'_, '_>, at: &str, fault: &FaultInjection) {
                     format!("status {status} must be between 200 and 599"),
                 );
             }
-            (None, Some(status), None) if GRPC_STATUSES.contains(&status.as_str()) => {}
+            (None, Some(status), None) if grpc_status::number(status).is_some() => {}
             (None, Some(status), None) => {
                 check.error(format_args!("{at}.abort.grpcStatus"), format!("`{status}` is no gRPC status"));
             }

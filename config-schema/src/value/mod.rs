@@ -2,6 +2,7 @@
 
 mod cidr;
 mod duration;
+pub mod grpc_status;
 pub mod host;
 mod percent;
 mod string_match;

@@ -6,7 +6,7 @@ use config_schema::Problem;
 use config_schema::istio::http_action::{Abort as WrittenAbort, Delay, FaultInjection, MirrorPolicy, Retry};
 use config_schema::istio::shared::Destination;
 use config_schema::istio::virtual_service::HttpRoute;
-use config_schema::value::Percent;
+use config_schema::value::{Percent, grpc_status};
 use http::StatusCode;
 
 use super::clusters::Clusters;
@@ -17,27 +17,6 @@ use crate::upstream::retry::{Condition, Conditions, DEFAULT_BACKOFF, Policy};
 
 /// Most tries after the first, whatever a rule says.
 const MAX_ATTEMPTS: u32 = 31;
-
-/// Names of gRPC's statuses, by number.
-const GRPC: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 
 /// The retries that a rule, or the mesh, writes.
 pub(super) fn policy(retry: &Retry) -> Policy {
@@ -84,17 +63,13 @@ pub(super) fn fault(fault: &FaultInjection) -> Result<Arc<Fault>, Box<Problem>> 
         Some((percentage.map(share).or(old).unwrap_or(Share(0)), fixed_delay.as_ref()?.0))
     });
     let abort = abort.as_ref().map(|it| {
-        let WrittenAbort { http_status, grpc_status, http2_error: _, percentage } = it;
+        let WrittenAbort { http_status, grpc_status: grpc, http2_error: _, percentage } = it;
         let http = http_status.and_then(|it| StatusCode::from_u16(u16::try_from(it).ok()?).ok()).map(Abort::Http);
-        let grpc = grpc_status.as_deref().and_then(grpc_number).map(Abort::Grpc);
+        let grpc = grpc.as_deref().and_then(grpc_status::number).map(Abort::Grpc);
         let abort = http.or(grpc).ok_or_else(|| broken("an abort needs a status".to_owned()))?;
         Ok::<_, Box<Problem>>((percentage.map_or(Share(0), share), abort))
     });
     Ok(Arc::new(Fault { delay, abort: abort.transpose()? }))
-}
-
-fn grpc_number(name: &str) -> Option<u8> {
-    u8::try_from(GRPC.iter().position(|it| *it == name)?).ok()
 }
 
 fn share(percent: Percent) -> Share {
