@@ -25,6 +25,8 @@ const PATIENCE: u32 = 4;
 const SHORTEST: Duration = Duration::from_millis(20);
 /// As above.
 const LONGEST: Duration = Duration::from_secs(1);
+/// What work is taken to cost before it was done once.
+pub(super) const UNKNOWN: Duration = Duration::from_millis(25);
 
 /// Tells an attempt whether somebody still waits for it.
 #[derive(Debug, Clone, Default)]

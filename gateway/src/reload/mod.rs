@@ -128,7 +128,7 @@ impl Reloader {
             resolver,
             telemetry,
             last: Mutex::new(report),
-            turn: tokio::sync::Mutex::new(Duration::ZERO),
+            turn: tokio::sync::Mutex::new(background::UNKNOWN),
             fixed: first.fixed,
         };
         let problems = first.problems;
