@@ -119,6 +119,34 @@ fn a_silent_connection_ends_after_its_time() {
 }
 
 #[test]
+fn connections_beyond_the_bound_are_closed_and_leave_the_others_alone() {
+    let echo = server(|mut stream| {
+        let mut bytes = [0; 64];
+        while let Ok(read @ 1..) = stream.read(&mut bytes) {
+            stream.write_all(&bytes[..read]).unwrap();
+        }
+    });
+    let rule = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  host: a.test\n  trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}\n";
+    let gateway = start(&(service("a", "TCP", &[echo]) + rule), ALL);
+    let ask = |client: &mut TcpStream| {
+        client.write_all(b"ping").unwrap();
+        let mut answer = [0; 4];
+        client.read_exact(&mut answer).map(|()| answer)
+    };
+    let mut first = connect(&gateway);
+    assert_eq!(ask(&mut first).unwrap(), *b"ping");
+    for _ in 0..3 {
+        let mut rest = Vec::new();
+        connect(&gateway).read_to_end(&mut rest).ok();
+        assert!(rest.is_empty());
+        assert_eq!(ask(&mut first).unwrap(), *b"ping", "the first is in use");
+    }
+    wait_for("its flag", || gateway.output().contains(" 0 UO ").then_some(()));
+    drop(first);
+    wait_for("the place is free again", || ask(&mut connect(&gateway)).ok());
+}
+
+#[test]
 fn a_tunnel_asks_the_proxy_to_carry_on() {
     let proxy = server(|stream| {
         let mut reader = BufReader::new(stream.try_clone().unwrap());

@@ -38,6 +38,8 @@ pub(super) struct Attempts {
     request: Option<Slot>,
     /// A retry's place in the budget.
     retry: Option<Slot>,
+    /// Whether the try is made again, since its connection was given away before anything was sent.
+    pub(super) again: bool,
     /// Whether a retry was due that no try was left for.
     pub(super) exhausted: bool,
     pub(super) local: String,
@@ -98,20 +100,17 @@ fn choose(exchange: &mut Exchange, cluster: &Cluster, chance: Chance) -> Result<
 /// The peer of the next try, when it is its turn.
 pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Chance) -> Result<Box<HttpPeer>, Reason> {
     let cluster = cluster(exchange)?;
-    exchange.attempts.number += 1;
-    if exchange.attempts.number > 1 {
-        let retry = exchange.attempts.retry.take();
-        exchange.attempts.release();
-        exchange.attempts.retry = retry;
-        wait(exchange, chance).await?;
-        choose(exchange, &cluster, chance)?;
+    if !std::mem::take(&mut exchange.attempts.again) {
+        exchange.attempts.number += 1;
+        if exchange.attempts.number > 1 {
+            let retry = exchange.attempts.retry.take();
+            exchange.attempts.release();
+            exchange.attempts.retry = retry;
+            wait(exchange, chance).await?;
+            choose(exchange, &cluster, chance)?;
+        }
+        wait_for_turn(exchange, &cluster).await?;
     }
-    let turn = cluster.connections().turn(cluster.load(), &cluster.definition().limits);
-    let turn = match exchange.time_left(Instant::now) {
-        Some(left) => tokio::time::timeout(left, turn).await.map_err(|_| exchange.late())?,
-        None => turn.await,
-    };
-    exchange.attempts.turn = Some(turn.map_err(|_| Reason::Overflow)?);
     let (forward, destination) = exchange.forward().ok_or(Reason::Internal)?;
     let endpoint = exchange.attempts.endpoint().ok_or(Reason::Internal)?;
     let asker = peer::Asker {
@@ -129,6 +128,17 @@ pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Cha
         peer::bound(&mut peer, bound);
     }
     Ok(peer)
+}
+
+/// Waits until the request may have a connection.
+async fn wait_for_turn(exchange: &mut Exchange, cluster: &Cluster) -> Result<(), Reason> {
+    let turn = cluster.connections().turn(cluster.load(), &cluster.definition().limits);
+    let turn = match exchange.time_left(Instant::now) {
+        Some(left) => tokio::time::timeout(left, turn).await.map_err(|_| exchange.late())?,
+        None => turn.await,
+    };
+    exchange.attempts.turn = Some(turn.map_err(|_| Reason::Overflow)?);
+    Ok(())
 }
 
 /// The pause before a retry.

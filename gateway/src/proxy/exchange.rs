@@ -18,7 +18,8 @@ use crate::local_reply::Reason;
 use crate::routing::request::Scheme;
 use crate::routing::route::{Action, Destination, Forward, Route};
 use crate::snapshot::Snapshot;
-use crate::upstream::connections::Connection as UpstreamConnection;
+use crate::upstream::connections::Closing;
+use crate::upstream::dial::in_use;
 
 /// One request and what became of it.
 pub struct Exchange {
@@ -169,17 +170,22 @@ impl Exchange {
         self.end.transport = error.etype().as_str().to_owned();
     }
 
-    /// The endpoint is reached.
-    pub(super) fn connected(&mut self, digest: Option<&Digest>) {
+    /// The endpoint is reached, by a connection that can be used or by one that must be left.
+    pub(super) fn connected(&mut self, digest: Option<&Digest>) -> Result<(), Closing> {
         self.end = End::default();
-        let proxy = digest.and_then(|it| it.proxy_digest.as_ref()?.user_data.as_ref());
-        let connection = proxy.and_then(|it| it.downcast_ref::<Arc<UpstreamConnection>>());
-        self.attempts.connection = connection.map(UpstreamConnection::begin);
+        match in_use(digest.and_then(|it| it.proxy_digest.as_ref())) {
+            Ok(connection) => self.attempts.connection = connection,
+            Err(closing) => {
+                self.attempts.again = true;
+                return Err(closing);
+            }
+        }
         let local = digest.and_then(|it| it.socket_digest.as_ref()?.local_addr());
         self.attempts.local = match local {
             Some(PeerAddr::Inet(address)) => address.to_string(),
             Some(PeerAddr::Unix(_)) | None => String::new(),
         };
+        Ok(())
     }
 
     /// The endpoint answered.

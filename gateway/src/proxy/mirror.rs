@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::upstream::balancer::Draw;
 use crate::upstream::cluster::Cluster;
+use crate::upstream::dial::in_use;
 use crate::upstream::peer::{self, Asker};
 
 /// Longest body that is copied.
@@ -100,6 +101,9 @@ impl Mirrors {
         let mut peer = peer::for_endpoint(cluster, lease.endpoint(), asker)?;
         peer::bound(&mut peer, MAX_TIME);
         let (mut session, _) = self.connector.get_http_session(&*peer).await?;
+        let digest = session.digest().and_then(|it| it.proxy_digest.as_ref());
+        let given_away = |_| Error::explain(ErrorType::ConnectionClosed, "its place was given to another");
+        let _use = in_use(digest).map_err(given_away)?;
         frame(&mut head, &session, &peer, &authority, body.len())?;
         let is_empty = body.is_empty();
         session.write_request_header(Box::new(head)).await?;

@@ -133,6 +133,10 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
+        // Nothing was sent; the next connection of the same try is taken.
+        if exchange.attempts.again {
+            return error;
+        }
         if exchange.repeats_answer {
             exchange.repeats_answer = false;
             return error;
@@ -151,8 +155,11 @@ impl ProxyHttp for Gateway {
         digest: Option<&pingora::protocols::Digest>,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected(digest);
-        Ok(())
+        exchange.connected(digest).map_err(|_| {
+            let mut error = Error::explain(ErrorType::ConnectionClosed, "its place was given to another");
+            error.set_retry(true);
+            error
+        })
     }
 
     async fn upstream_request_filter(

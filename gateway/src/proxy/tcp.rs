@@ -20,10 +20,15 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::series::DestinationLabels;
 use crate::upstream::balancer::Draw;
 use crate::upstream::cluster::Cluster;
+use crate::upstream::connections::Use;
+use crate::upstream::dial::in_use;
 use crate::upstream::endpoint::{Endpoint, Lease};
 use crate::upstream::hash;
 use crate::upstream::outlier::Outcome;
 use crate::upstream::peer::{self, Asker};
+
+/// What a connection holds while it lasts: a place at its endpoint, and its own connection.
+type Hold = (Lease, Option<Use>);
 
 /// What TCP connections of one worker work with.
 pub(super) struct ServeTcp {
@@ -85,7 +90,7 @@ impl ServeTcp {
         outline.cluster = cluster.name().to_owned();
         outline.flag = match self.connect(cluster, outline).await {
             Err(reason) => reason.flag(),
-            Ok((_lease, upstream)) => {
+            Ok((_hold, upstream)) => {
                 let bounds = Bounds { idle: definition.pool.idle, age: definition.pool.max_age };
                 match relay::relay(stream, upstream, bounds, (&up, &down)).await {
                     End::Done | End::Broken => "-",
@@ -99,10 +104,13 @@ impl ServeTcp {
     }
 
     /// A connection to an endpoint, counted as busy until the lease ends.
-    async fn connect(&self, cluster: &Cluster, outline: &mut Outline) -> Result<(Lease, Upstream), Reason> {
+    async fn connect(&self, cluster: &Cluster, outline: &mut Outline) -> Result<(Hold, Upstream), Reason> {
         let (own, client) = outline.accepted;
         let key = definition_hashes_clients(cluster).then(|| hash::key(client.ip().to_string().as_bytes()));
         let draw = Draw { random: fastrand::u64(..), key };
+        if cluster.connections().is_full() {
+            return Err(Reason::Overflow);
+        }
         let lease = cluster.pick(draw, &[]).ok_or(Reason::NoHealthyEndpoint)?;
         outline.endpoint = Some(Arc::clone(lease.endpoint()));
         let asker = Asker {
@@ -121,7 +129,8 @@ impl ServeTcp {
         if opened.as_ref().err() != Some(&Reason::Overflow) {
             cluster.report(lease.endpoint(), outcome, Instant::now);
         }
-        opened.map(|stream| (lease, stream))
+        // A connection that was just made is nobody's to close.
+        opened.map(|stream| ((lease, in_use(stream.get_proxy_digest().as_ref()).unwrap_or_default()), stream))
     }
 }
 

@@ -77,6 +77,11 @@ impl Connections {
         self.limit != u32::MAX
     }
 
+    /// Whether every connection that may be is in use.
+    pub fn is_full(&self) -> bool {
+        self.is_bounded() && self.locked().iter().filter(|it| it.users > 0).count() >= self.limit as usize
+    }
+
     fn locked(&self) -> std::sync::MutexGuard<'_, Vec<Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,19 +165,21 @@ impl Connection {
         }
         let stream = stream.into_std()?;
         let second = stream.try_clone()?;
-        // The maker's own use ends here; each request counts itself.
-        self.of.change(self.number, |it| {
-            it.handle = Some(second);
-            it.users = it.users.saturating_sub(1);
-        });
+        self.of.change(self.number, |it| it.handle = Some(second));
         TcpStream::from_std(stream)
     }
 
-    /// Counts a request on it.
-    pub fn begin(self: &Arc<Self>) -> Use {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.of.change(self.number, |it| it.users += 1);
-        Use(Arc::clone(self))
+    /// Counts a request on it; [`Closing`] when it was told to close while it lay in its pool.
+    pub fn begin(self: &Arc<Self>) -> Result<Use, Closing> {
+        let mut closing = false;
+        // The first use is the one that it was made for, which counts since then.
+        if self.requests.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.of.change(self.number, |it| {
+                closing = it.closing;
+                it.users += u32::from(!closing);
+            });
+        }
+        if closing { Err(Closing) } else { Ok(Use(Arc::clone(self))) }
     }
 
     /// Whether the request on it shall be its last.
@@ -205,6 +212,10 @@ impl Drop for Use {
         }
     }
 }
+
+/// Why a connection cannot be used: another needs its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closing;
 
 /// Why no connection was made although an endpoint is there: too many wait already.
 #[derive(Debug)]

@@ -16,10 +16,18 @@ use pingora::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::connections::{Connection, Connections, Overflow};
+use super::connections::{Closing, Connection, Connections, Overflow, Use};
 use super::definition::Definition;
 use super::limits::{Limits, Load};
 use super::turns::Turns;
+
+/// Counts a use of a connection that was made here; it ends when what is returned is dropped.
+///
+/// Whoever works on a connection must hold one: one that nobody uses may be closed for another.
+pub fn in_use(digest: Option<&Arc<ProxyDigest>>) -> std::result::Result<Option<Use>, Closing> {
+    let made = digest.and_then(|it| it.user_data.as_ref()?.downcast_ref::<Arc<Connection>>());
+    made.map(Connection::begin).transpose()
+}
 
 /// Makes connections for the requests of a cluster.
 #[derive(Debug)]

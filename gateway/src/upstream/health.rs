@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::address::Address;
 use super::cluster::Cluster;
+use super::dial::in_use;
 use super::endpoint::Endpoint;
 use super::peer::{self, Asker};
 
@@ -157,6 +158,8 @@ async fn exchange(
     body: Option<Bytes>,
 ) -> Result<(u16, Vec<u8>)> {
     let (mut session, _) = HTTP.get_http_session(peer).await?;
+    // Nothing is kept for the next probe, so nobody can have given it away.
+    let _use = in_use(session.digest().and_then(|it| it.proxy_digest.as_ref()));
     let mut head = RequestHeader::build(method, path.as_bytes(), None)?;
     head.insert_header(header::USER_AGENT, "sluice-health-check")?;
     if session.as_http2().is_some() {
