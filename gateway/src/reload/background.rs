@@ -1,8 +1,8 @@
 //! Runs work beside the workers, so that a reload neither slows traffic nor waits for ever.
 //!
-//! The first attempt runs only in time that nothing else wants, which leaves traffic as it
-//! is but can starve while every core is busy. If it takes much longer than such work took
-//! before, a second attempt starts over with a share of its own. Linux does not let a thread without
+//! Short work runs with a small share of its own. Long work runs only in time that nothing
+//! else wants, which leaves traffic as it is but can starve while every core is busy: if it
+//! takes much longer than such work took before, a second attempt starts over with a share. Linux does not let a thread without
 //! privileges leave the idle policy, so one thread cannot do both. The result that is there
 //! first counts, and the other attempt stops at its next step.
 
@@ -19,14 +19,12 @@ use thread_priority::{
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// How long work may wait for idle time alone: so many times what it cost before.
-const PATIENCE: u32 = 4;
-/// Bounds on that wait.
-const SHORTEST: Duration = Duration::from_millis(20);
-/// As above.
-const LONGEST: Duration = Duration::from_secs(1);
-/// What work is taken to cost before it was done once.
-pub(super) const UNKNOWN: Duration = Duration::from_millis(25);
+/// Work that costs less is short: hardly a slice of the scheduler's is taken from anybody.
+const SHORT: Duration = Duration::from_millis(50);
+/// How long long work may wait for idle time alone: so many times what it cost before.
+const PATIENCE: u32 = 5;
+/// Bound on that wait.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// Tells an attempt whether somebody still waits for it.
 #[derive(Debug, Clone, Default)]
@@ -61,9 +59,16 @@ pub(super) async fn run<T: Send + 'static>(
 ) -> io::Result<Done<T>> {
     let (done, mut results) = mpsc::channel(2);
     let attempt = Attempt::default();
-    start(Share::Idle, &attempt, work.clone(), done.clone())?;
-    let patience = cost.saturating_mul(PATIENCE).clamp(SHORTEST, LONGEST);
-    let result = match timeout(patience, results.recv()).await {
+    let patience = cost.saturating_mul(PATIENCE).min(LONGEST);
+    let first = if cost < SHORT { Share::Quarter } else { Share::Idle };
+    start(first, &attempt, work.clone(), done.clone())?;
+    let waits = async {
+        match first {
+            Share::Quarter => Ok(results.recv().await),
+            Share::Idle => timeout(patience, results.recv()).await,
+        }
+    };
+    let result = match waits.await {
         Ok(it) => it,
         Err(_) => {
             start(Share::Quarter, &attempt, work, done)?;
@@ -123,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_starves_is_started_again() {
         let tries = Arc::new(AtomicBool::new(false));
-        let done = run(Duration::ZERO, move |attempt| {
+        let done = run(SHORT, move |attempt| {
             let is_first = !tries.swap(true, Ordering::Relaxed);
             while is_first && !attempt.is_over() {
                 thread::yield_now();
@@ -137,7 +142,10 @@ mod tests {
     async fn work_that_ends_in_time_runs_once() {
         let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let counter = Arc::clone(&runs);
-        run(LONGEST, move |_| counter.fetch_add(1, Ordering::Relaxed)).await.unwrap();
-        assert_eq!(runs.load(Ordering::Relaxed), 1);
+        for cost in [Duration::ZERO, LONGEST] {
+            let counter = Arc::clone(&counter);
+            run(cost, move |_| counter.fetch_add(1, Ordering::Relaxed)).await.unwrap();
+        }
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
     }
 }

@@ -11,7 +11,7 @@ pub mod watch;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use config_schema::problem::code;
 use config_schema::{Problem, Problems, Severity, validate};
@@ -50,6 +50,8 @@ pub struct Candidate {
     pub problems: Problems,
     /// What only a start can change.
     pub fixed: Fixed,
+    /// How long it took to make.
+    pub cost: Duration,
 }
 
 /// Reads, validates and compiles; nothing is bound, asked or published.
@@ -59,6 +61,7 @@ pub fn candidate(paths: &[PathBuf], before: Option<&Snapshot>) -> Result<Candida
 
 /// [`candidate`], stopping between its steps when nobody waits for it any more.
 fn prepare(paths: &[PathBuf], before: Option<&Snapshot>, attempt: &Attempt) -> Result<Candidate, Problems> {
+    let begun = Instant::now();
     let (documents, read) = config_schema::read(paths);
     if attempt.is_over() {
         return Err(Problems::default());
@@ -70,7 +73,7 @@ fn prepare(paths: &[PathBuf], before: Option<&Snapshot>, attempt: &Attempt) -> R
     let fixed = Fixed::of(&config.settings);
     let result = compile::snapshot(&config, before, SystemTime::now());
     match result {
-        Ok(snapshot) => Ok(Candidate { fixed, snapshot, problems: located(problems) }),
+        Ok(snapshot) => Ok(Candidate { fixed, snapshot, problems: located(problems), cost: begun.elapsed() }),
         Err(problem) => {
             problems.push(*problem);
             Err(located(problems))
@@ -128,7 +131,7 @@ impl Reloader {
             resolver,
             telemetry,
             last: Mutex::new(report),
-            turn: tokio::sync::Mutex::new(background::UNKNOWN),
+            turn: tokio::sync::Mutex::new(first.cost),
             fixed: first.fixed,
         };
         let problems = first.problems;
@@ -149,7 +152,7 @@ impl Reloader {
             it.result
         });
         let result = match compiled {
-            Ok(Ok(Candidate { snapshot, mut problems, fixed })) => {
+            Ok(Ok(Candidate { snapshot, mut problems, fixed, cost: _ })) => {
                 self.fixed.compare(&fixed, &mut problems);
                 match self.publish(Arc::new(snapshot), Some(&before)).await {
                     Ok(()) => Ok(problems),
