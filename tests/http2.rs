@@ -149,3 +149,35 @@ fn sigterm_says_goaway_and_lets_streams_end() {
     assert!(ended.is_ok(), "the connection ends after GOAWAY");
     assert!(gateway.wait().success());
 }
+
+#[test]
+fn an_upstream_can_be_spoken_to_in_the_clients_version() {
+    let rule = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  host: a.test\n  trafficPolicy: {connectionPool: {http: {useClientProtocol: true}}}\n";
+    let start = |upstream| {
+        Gateway::start(
+            &(settings("") + &gateway(&[80]) + &service("a", "HTTP", &[upstream]) + &routes("h", ALL) + rule),
+        )
+    };
+    let runtime = runtime();
+    let gateway = start(runtime.block_on(h2_upstream()));
+    let answers = runtime.block_on(ask(gateway.address(80), vec![get("http://h/y")]));
+    assert_eq!(answers[0].as_ref().unwrap(), &(200, "HTTP/2.0 GET /y".to_owned()));
+    let upstream = Upstream::echo("a");
+    let gateway = start(upstream.address());
+    assert!(gateway.get("h", "/x").text().contains("GET /x HTTP/1.1"));
+}
+
+#[test]
+fn connections_of_http2_upstreams_are_bounded_too() {
+    let rule = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  host: a.test\n  trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}\n";
+    let runtime = runtime();
+    let upstream = runtime.block_on(h2_upstream());
+    let gateway = Gateway::start(
+        &(settings("") + &gateway(&[80]) + &service("a", "HTTP2", &[upstream]) + &routes("h", ALL) + rule),
+    );
+    // Both workers need the one connection; streams share it, and it moves when nobody uses it.
+    for number in 0..40 {
+        let answer = gateway.get("h", &format!("/{number}"));
+        assert_eq!((answer.status, answer.text()), (200, format!("HTTP/2.0 GET /{number}")));
+    }
+}
