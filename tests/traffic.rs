@@ -342,6 +342,22 @@ fn near_endpoints_are_used_first_and_far_ones_when_those_fail() {
 }
 
 #[test]
+fn a_retry_goes_to_another_locality_when_the_policy_says_so() {
+    let (near, far) = (Upstream::status("near", 503), Upstream::status("far", 200));
+    let other = Upstream::status("near too", 503);
+    let config = settings("  node: {locality: r1/z1}\n")
+        + &gateway(&[80])
+        + &localities(&[(near.address(), "r1/z1"), (other.address(), "r1/z1"), (far.address(), "r2/z1")])
+        + &policy("outlierDetection: {consecutive5xxErrors: 0, interval: 1h}")
+        + &routes(
+            "h",
+            &format!("  - retries: {{attempts: 1, retryOn: 5xx, retryRemoteLocalities: true, backoff: 1ms}}\n{TO_A}"),
+        );
+    let gateway = Gateway::start(&config);
+    assert!((0..20).all(|_| gateway.get("h", "/").text() == "far"));
+}
+
+#[test]
 fn localities_get_the_shares_that_are_given_out() {
     let (near, far) = (Upstream::echo("near"), Upstream::echo("far"));
     let shares = "loadBalancer: {localityLbSetting: {distribute: [{from: r1/*, to: {'r1/z1/*': 80, 'r2/*': 20}}]}}";

@@ -100,7 +100,6 @@ pub struct Retry {
     /// Conditions, comma separated: Envoy's names and status codes.
     pub retry_on: String,
     /// Whether retries may go to other localities.
-    #[schemars(extend("x-support" = "later"))]
     pub retry_remote_localities: Option<bool>,
     /// Whether retries avoid endpoints already tried; default true.
     pub retry_ignore_previous_hosts: Option<bool>,

@@ -20,7 +20,7 @@ const MAX_ATTEMPTS: u32 = 31;
 
 /// The retries that a rule, or the mesh, writes.
 pub(super) fn policy(retry: &Retry) -> Policy {
-    let Retry { attempts, per_try_timeout, retry_on, retry_remote_localities: _, retry_ignore_previous_hosts, backoff } =
+    let Retry { attempts, per_try_timeout, retry_on, retry_remote_localities, retry_ignore_previous_hosts, backoff } =
         retry;
     let attempts = u32::try_from(*attempts).unwrap_or(0).min(MAX_ATTEMPTS);
     if attempts == 0 {
@@ -35,6 +35,7 @@ pub(super) fn policy(retry: &Retry) -> Policy {
         per_try: per_try_timeout.map(|it| it.0),
         backoff: backoff.map_or(DEFAULT_BACKOFF, |it| it.0),
         avoids_tried: *retry_ignore_previous_hosts != Some(false),
+        elsewhere: *retry_remote_localities == Some(true),
     }
 }
 

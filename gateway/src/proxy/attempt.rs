@@ -89,11 +89,17 @@ fn cluster(exchange: &Exchange) -> Result<Arc<Cluster>, Reason> {
 }
 
 fn choose(exchange: &mut Exchange, cluster: &Cluster, chance: Chance) -> Result<(), Reason> {
-    let avoids = exchange.forward().is_some_and(|(forward, _)| forward.retry.avoids_tried);
+    let (forward, _) = exchange.forward().ok_or(Reason::Internal)?;
+    let (avoids, elsewhere) = (forward.retry.avoids_tried, forward.retry.elsewhere);
     let attempts = &mut exchange.attempts;
     let draw = Draw { random: chance.endpoint, key: exchange.affinity.key };
     let tried = if avoids { attempts.tried.as_slice() } else { &[] };
-    attempts.lease = Some(cluster.pick(draw, tried).ok_or(Reason::NoHealthyEndpoint)?);
+    let lease = if elsewhere && !attempts.tried.is_empty() {
+        cluster.pick_elsewhere(draw, &attempts.tried)
+    } else {
+        cluster.pick(draw, tried)
+    };
+    attempts.lease = Some(lease.ok_or(Reason::NoHealthyEndpoint)?);
     Ok(())
 }
 

@@ -108,6 +108,12 @@ impl Cluster {
         self.tiers.load().loads().collect()
     }
 
+    /// One endpoint of another priority than those that were tried; any when there is none.
+    pub fn pick_elsewhere(&self, draw: Draw, tried: &[Arc<Endpoint>]) -> Option<Lease> {
+        let elsewhere = self.tiers.load().pick_elsewhere(draw, tried).map(Arc::clone);
+        elsewhere.map(Lease::new).or_else(|| self.pick(draw, tried))
+    }
+
     /// One endpoint, counted as busy until the lease ends; if possible none of `tried`.
     pub fn pick(&self, draw: Draw, tried: &[Arc<Endpoint>]) -> Option<Lease> {
         let tiers = self.tiers.load();

@@ -124,6 +124,8 @@ pub struct Policy {
     pub backoff: Duration,
     /// Whether endpoints that were tried are avoided.
     pub avoids_tried: bool,
+    /// Whether a retry goes to another priority, that is to another locality.
+    pub elsewhere: bool,
 }
 
 impl Default for Policy {
@@ -137,7 +139,15 @@ impl Default for Policy {
             .and(Condition::Cancelled)
             .and(Condition::Statuses)
             .and(Condition::IdempotentReset);
-        Self { attempts: 2, on, statuses: Box::default(), per_try: None, backoff: DEFAULT_BACKOFF, avoids_tried: true }
+        Self {
+            attempts: 2,
+            on,
+            statuses: Box::default(),
+            per_try: None,
+            backoff: DEFAULT_BACKOFF,
+            avoids_tried: true,
+            elsewhere: false,
+        }
     }
 }
 

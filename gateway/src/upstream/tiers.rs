@@ -110,6 +110,15 @@ impl Tiers {
         tier.pick(draw.next())
     }
 
+    /// One endpoint of the first tier that none of `tried` stands in.
+    pub fn pick_elsewhere(&self, draw: Draw, tried: &[Arc<Endpoint>]) -> Option<&Arc<Endpoint>> {
+        let was_tried = |tier: &&Tier| {
+            let priority = tier.endpoints().first().map(|it| it.place.priority);
+            tried.iter().any(|it| Some(it.place.priority) == priority)
+        };
+        self.tiers.iter().filter(|it| !was_tried(it)).find_map(|it| it.pick(draw))
+    }
+
     /// Share of the traffic that each tier takes, in percent.
     pub fn loads(&self) -> impl Iterator<Item = u64> + '_ {
         let before = std::iter::once(0).chain(self.loads.iter().copied());
