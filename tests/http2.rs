@@ -181,3 +181,55 @@ fn connections_of_http2_upstreams_are_bounded_too() {
         assert_eq!((answer.status, answer.text()), (200, format!("HTTP/2.0 GET /{number}")));
     }
 }
+
+/// Answers gRPC's health question with a state, and everything else with `sick`.
+async fn health_upstream(state: std::sync::Arc<std::sync::atomic::AtomicU8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let state = std::sync::Arc::clone(&state);
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let mut body = respond.send_response(Response::new(()), false).unwrap();
+                    if request.uri().path() == "/grpc.health.v1.Health/Check" {
+                        let state = state.load(std::sync::atomic::Ordering::SeqCst);
+                        body.send_data(Bytes::from(vec![0, 0, 0, 0, 2, 8, state]), false).unwrap();
+                        let status = http::HeaderValue::from_static("0");
+                        let trailers = [(http::HeaderName::from_static("grpc-status"), status)];
+                        body.send_trailers(trailers.into_iter().collect()).unwrap();
+                    } else {
+                        body.send_data(Bytes::from_static(b"sick"), true).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_endpoint_that_grpcs_health_protocol_calls_unwell_gets_no_requests() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU8, Ordering};
+    let (serving, not_serving) = (1, 2);
+    let state = Arc::new(AtomicU8::new(not_serving));
+    let runtime = runtime();
+    let sick = runtime.block_on(health_upstream(Arc::clone(&state)));
+    let well = runtime.block_on(health_upstream(Arc::new(AtomicU8::new(serving))));
+    let check = "---\napiVersion: sluice.dev/v1alpha1\nkind: HealthCheck\nmetadata: {name: a}\nspec: {host: a.test, grpc: {service: shop}, interval: 100ms, healthyThreshold: 1, unhealthyThreshold: 1}\n";
+    let gateway = Gateway::start(
+        &(settings("") + &gateway(&[80]) + &service("a", "GRPC", &[sick, well]) + &routes("h", ALL) + check),
+    );
+    let usable = || {
+        let dump = gateway.ask_admin("GET", "/config_dump").text();
+        let dump: serde_json::Value = serde_json::from_str(&dump).unwrap();
+        let endpoints = dump["clusters"][0]["endpoints"].as_array().unwrap().clone();
+        endpoints.iter().filter(|it| it["failing"] == false).map(|it| it["address"].to_string()).collect::<Vec<_>>()
+    };
+    crate::harness::wait_for("one is left", || (usable() == [format!("\"{well}\"")]).then_some(()));
+    assert!((0..10).all(|_| gateway.get("h", "/").status == 200));
+    state.store(serving, Ordering::SeqCst);
+    crate::harness::wait_for("both are used", || (usable().len() == 2).then_some(()));
+}
