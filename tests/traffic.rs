@@ -425,6 +425,10 @@ fn faults_delay_and_abort_their_share() {
     let half = (0..400).filter(|_| client.get("h", "/half").status == 418).count();
     assert!((140..260).contains(&half), "{half} of 400");
     assert_eq!(gateway.get("h", "/grpc").header("grpc-status"), Some("14"));
+    let call = "POST /grpc HTTP/1.1\r\nHost: h\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n\r\n";
+    let called = Client::connect(gateway.address(80)).send(call);
+    assert_eq!((called.status, called.header("grpc-status")), (200, Some("14")));
+    assert_eq!(called.header("grpc-message"), Some("fault filter abort"));
     let begun = Instant::now();
     assert_eq!(gateway.get("h", "/delay").status, 200);
     assert!(begun.elapsed() >= Duration::from_millis(150));

@@ -53,16 +53,17 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
 async fn send_grpc(session: &mut Session, exchange: &Exchange, reply: LocalReply) -> Result<()> {
     let LocalReply { reason, status, headers, body } = reply;
     let mut response = ResponseHeader::build(StatusCode::OK, Some(headers.len() + 5))?;
-    for (name, value) in headers {
-        response.insert_header(name, value)?;
-    }
     let plain = HeaderValue::from_static("application/grpc");
     let web = exchange.bridge.as_ref().and_then(|it| it.web_type(Some(&plain)));
-    response.insert_header(header::CONTENT_TYPE, web.unwrap_or(plain))?;
     response.insert_header("grpc-status", HeaderValue::from(u16::from(grpc_status_of(reason, status))))?;
     if let Ok(message) = HeaderValue::from_bytes(&body) {
         response.insert_header("grpc-message", message)?;
     }
+    // A reply may have a gRPC status of its own, which stands over the one for its HTTP status.
+    for (name, value) in headers {
+        response.insert_header(name, value)?;
+    }
+    response.insert_header(header::CONTENT_TYPE, web.unwrap_or(plain))?;
     response.insert_header(header::CONTENT_LENGTH, 0)?;
     decorate(session, &mut response, exchange);
     response.insert_header(header::SERVER, SERVER)?;
