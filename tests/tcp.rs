@@ -44,6 +44,16 @@ fn counting() -> SocketAddr {
     })
 }
 
+/// Sends back what it gets.
+fn echoing() -> SocketAddr {
+    server(|mut stream| {
+        let mut bytes = [0; 64];
+        while let Ok(read @ 1..) = stream.read(&mut bytes) {
+            stream.write_all(&bytes[..read]).unwrap();
+        }
+    })
+}
+
 const ALL: &str = "  - route: [{destination: {host: a.test, port: {number: 80}}}]\n";
 
 #[test]
@@ -120,12 +130,7 @@ fn a_silent_connection_ends_after_its_time() {
 
 #[test]
 fn connections_beyond_the_bound_are_closed_and_leave_the_others_alone() {
-    let echo = server(|mut stream| {
-        let mut bytes = [0; 64];
-        while let Ok(read @ 1..) = stream.read(&mut bytes) {
-            stream.write_all(&bytes[..read]).unwrap();
-        }
-    });
+    let echo = echoing();
     let rule = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  host: a.test\n  trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}\n";
     let gateway = start(&(service("a", "TCP", &[echo]) + rule), ALL);
     let ask = |client: &mut TcpStream| {
@@ -169,12 +174,7 @@ fn a_tunnel_asks_the_proxy_to_carry_on() {
 
 #[test]
 fn a_reload_leaves_connections_alone_and_new_ones_take_the_new_route() {
-    let echo = server(|mut stream| {
-        let mut bytes = [0; 64];
-        while let Ok(read @ 1..) = stream.read(&mut bytes) {
-            stream.write_all(&bytes[..read]).unwrap();
-        }
-    });
+    let echo = echoing();
     let config = |host: &str, upstream| {
         settings("")
             + GATEWAY

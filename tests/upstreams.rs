@@ -221,9 +221,17 @@ fn no_websocket_is_lost_however_fast_the_upstream_answers() {
     assert_eq!(lost, 0, "of {rounds}");
 }
 
+/// Reads a head up to its empty line.
+fn skip_head(reader: &mut impl std::io::BufRead) {
+    let mut line = String::new();
+    while reader.read_line(&mut line).unwrap() > 2 {
+        line.clear();
+    }
+}
+
 #[test]
 fn events_reach_the_client_while_the_upstream_still_speaks() {
-    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::io::{BufReader, Write as _};
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (go_on, waits) = std::sync::mpsc::channel::<()>();
@@ -231,10 +239,7 @@ fn events_reach_the_client_while_the_upstream_still_speaks() {
         let (stream, _) = listener.accept().unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut stream = stream;
-        let mut line = String::new();
-        while reader.read_line(&mut line).unwrap() > 2 {
-            line.clear();
-        }
+        skip_head(&mut reader);
         stream
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
             .unwrap();
@@ -256,17 +261,14 @@ fn events_reach_the_client_while_the_upstream_still_speaks() {
 
 #[test]
 fn a_client_that_waits_for_100_is_told_to_go_on() {
-    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::io::{BufReader, Read as _, Write as _};
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut stream = stream;
-        let mut line = String::new();
-        while reader.read_line(&mut line).unwrap() > 2 {
-            line.clear();
-        }
+        skip_head(&mut reader);
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
         let mut body = [0; 4];
         reader.read_exact(&mut body).unwrap();

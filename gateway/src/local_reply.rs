@@ -225,8 +225,11 @@ impl Reason {
 /// gRPC's status for a deadline that passed.
 const DEADLINE_EXCEEDED: u8 = 4;
 
-/// The gRPC status that stands for an HTTP status, as Envoy maps them.
-pub fn grpc_status(status: StatusCode) -> u8 {
+/// The gRPC status of a reply: the reason's own, else the one that stands for its HTTP status, as Envoy maps them.
+pub fn grpc_status(reason: Reason, status: StatusCode) -> u8 {
+    if reason == Reason::Deadline {
+        return DEADLINE_EXCEEDED;
+    }
     match status.as_u16() {
         200 => 0,
         400 => 13,
@@ -236,11 +239,6 @@ pub fn grpc_status(status: StatusCode) -> u8 {
         429 | 502 | 503 | 504 => 14,
         _ => 2,
     }
-}
-
-/// The gRPC status of a reply: the reason's own, else the one that stands for its HTTP status.
-pub fn grpc_status_of(reason: Reason, status: StatusCode) -> u8 {
-    if reason == Reason::Deadline { DEADLINE_EXCEEDED } else { grpc_status(status) }
 }
 
 /// One response of the gateway's own.

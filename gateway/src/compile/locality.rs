@@ -48,15 +48,15 @@ impl<'a> Plan<'a> {
         else {
             return Self::ranked(detects_failures, none, &[], node);
         };
-        let shares = distribute.iter().find(|it| covers(&it.from, &node.locality));
-        match shares {
-            Some(LocalityShares { from: _, to }) if *enabled != Some(false) => {
+        let is_on = *enabled != Some(false);
+        if distribute.is_empty() {
+            return Self::ranked(is_on && detects_failures, failover, failover_priority, node);
+        }
+        match distribute.iter().find(|it| is_on && covers(&it.from, &node.locality)) {
+            Some(LocalityShares { from: _, to }) => {
                 Self::Shares(to.iter().map(|(locality, percent)| (locality.as_str(), *percent)).collect())
             }
-            Some(_) | None if distribute.is_empty() => {
-                Self::ranked(*enabled != Some(false) && detects_failures, failover, failover_priority, node)
-            }
-            Some(_) | None => Self::Flat,
+            None => Self::Flat,
         }
     }
 

@@ -33,5 +33,7 @@ pub(super) fn lower(
         destinations.push((weight, clusters.target(destination, namespace, place.port)?));
     }
     let origin = format!("{namespace}/{}", service.metadata.name).into();
-    Ok((!destinations.is_empty()).then(|| Arc::new(TcpRoute { destinations: destinations.into(), origin })))
+    let total_weight = destinations.iter().map(|it| it.0).sum();
+    Ok((!destinations.is_empty())
+        .then(|| Arc::new(TcpRoute { destinations: destinations.into(), total_weight, origin })))
 }

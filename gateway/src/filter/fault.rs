@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::local_reply::{Flow, LocalReply, Reason, grpc_status};
+use crate::local_reply::{Flow, LocalReply, Reason};
 
 /// The whole, of which a share counts parts.
 pub const WHOLE: u32 = 1_000_000;
@@ -75,14 +75,6 @@ impl Abort {
             }
         }
         reply
-    }
-
-    /// The status of gRPC that stands for it.
-    pub fn grpc(self) -> u8 {
-        match self {
-            Self::Http(status) => grpc_status(status),
-            Self::Grpc(status) => status,
-        }
     }
 }
 

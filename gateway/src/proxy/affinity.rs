@@ -64,25 +64,14 @@ mod tests {
     fn every_value_of_a_header_counts() {
         let name = header::HeaderName::from_static("x-user");
         let with = |values: &[&'static str]| {
-            let values = values.iter().map(|it| (name.clone(), HeaderValue::from_static(it)));
-            header_key(&HeaderMap::from_iter([]).tap(values), &name)
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(name.clone(), HeaderValue::from_static(value));
+            }
+            header_key(&headers, &name)
         };
         assert_eq!(with(&[]), None);
         assert_eq!(with(&["a", "b"]), with(&["a", "b"]));
         assert_ne!(with(&["a"]), with(&["a", "b"]));
-    }
-
-    /// Appends pairs, keeping several of one name.
-    trait Tap {
-        fn tap(self, pairs: impl Iterator<Item = (header::HeaderName, HeaderValue)>) -> Self;
-    }
-
-    impl Tap for HeaderMap {
-        fn tap(mut self, pairs: impl Iterator<Item = (header::HeaderName, HeaderValue)>) -> Self {
-            for (name, value) in pairs {
-                self.append(name, value);
-            }
-            self
-        }
     }
 }

@@ -75,15 +75,15 @@ pub(super) struct Chance {
 
 /// Takes a place at the cluster, and chooses the first endpoint.
 pub(super) fn admit(exchange: &mut Exchange, chance: Chance) -> Result<(), Reason> {
-    let cluster = cluster(exchange)?;
+    let cluster = Arc::clone(cluster(exchange)?);
     exchange.attempts.request = Some(cluster.load().request(&cluster.definition().limits).ok_or(Reason::Overflow)?);
     choose(exchange, &cluster, chance)
 }
 
-fn cluster(exchange: &Exchange) -> Result<Arc<Cluster>, Reason> {
+fn cluster(exchange: &Exchange) -> Result<&Arc<Cluster>, Reason> {
     let (_, destination) = exchange.forward().ok_or(Reason::Internal)?;
     match &destination.target {
-        Target::Cluster(cluster) => Ok(Arc::clone(cluster)),
+        Target::Cluster(cluster) => Ok(cluster),
         Target::Missing(_) => Err(Reason::NoCluster),
     }
 }
@@ -105,7 +105,7 @@ fn choose(exchange: &mut Exchange, cluster: &Cluster, chance: Chance) -> Result<
 
 /// The peer of the next try, when it is its turn.
 pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Chance) -> Result<Box<HttpPeer>, Reason> {
-    let cluster = cluster(exchange)?;
+    let cluster = Arc::clone(cluster(exchange)?);
     if !std::mem::take(&mut exchange.attempts.again) {
         exchange.attempts.number += 1;
         if exchange.attempts.number > 1 {
@@ -202,12 +202,15 @@ fn admits_retry(session: &Session, exchange: &mut Exchange, reached: bool) -> bo
     }
     let Ok(cluster) = cluster(exchange) else { return false };
     let limits = &cluster.definition().limits;
-    let slot = limits.retries.counts(reached).then(|| cluster.load().retry(limits));
-    if matches!(slot, Some(None)) {
-        return false;
+    let mut slot = None;
+    if limits.retries.counts(reached) {
+        slot = cluster.load().retry(limits);
+        if slot.is_none() {
+            return false;
+        }
     }
     let attempts = &mut exchange.attempts;
-    attempts.retry = slot.flatten();
+    attempts.retry = slot;
     attempts.tried.extend(attempts.lease.as_ref().map(|it| Arc::clone(it.endpoint())));
     true
 }

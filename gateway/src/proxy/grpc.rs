@@ -67,11 +67,8 @@ pub(super) fn response_head(response: &mut ResponseHeader, exchange: &mut Exchan
 
 /// A part of the body as the client of a bridged call gets it.
 pub(super) fn response_body(body: &mut Option<Bytes>, exchange: &Exchange) {
-    if let (Some(bridge), Some(part)) =
-        (&exchange.bridge, body.take_if(|it| !it.is_empty() && exchange.bridge.is_some()))
-    {
-        *body = Some(bridge.response(part));
-    }
+    let Some(bridge) = &exchange.bridge else { return };
+    *body = body.take().map(|part| bridge.response(part));
 }
 
 /// The status in trailers, or in a head that has them.

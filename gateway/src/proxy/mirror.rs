@@ -136,12 +136,7 @@ fn frame(
         head.insert_header(header::CONTENT_LENGTH, length)?;
     }
     if session.as_http2().is_some() {
-        let path = head.uri.path_and_query().map_or("/", |it| it.as_str()).to_owned();
-        let scheme = if peer.is_tls() { "https" } else { "http" };
-        let uri = http::Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
-        head.set_uri(uri.map_err(|it| Error::because(ErrorType::InvalidHTTPHeader, "no URI for HTTP/2", it))?);
-        head.remove_header(&header::HOST);
-        head.set_version(http::Version::HTTP_2);
+        peer::frame_http2(head, peer, authority)?;
     } else {
         head.set_version(http::Version::HTTP_11);
     }

@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::facts::RequestFacts;
 use crate::filter::header_edits::Headers as _;
 use crate::listener::limits::MAX_DRAIN_BYTES;
-use crate::local_reply::{LocalReply, SERVER, grpc_status_of};
+use crate::local_reply::{LocalReply, SERVER, grpc_status};
 
 /// Sends a reply; the connection stays when both sides know where the next request begins.
 pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: LocalReply) -> Result<()> {
@@ -55,7 +55,7 @@ async fn send_grpc(session: &mut Session, exchange: &Exchange, reply: LocalReply
     let mut response = ResponseHeader::build(StatusCode::OK, Some(headers.len() + 5))?;
     let plain = HeaderValue::from_static("application/grpc");
     let web = exchange.bridge.as_ref().and_then(|it| it.web_type(Some(&plain)));
-    response.insert_header("grpc-status", HeaderValue::from(u16::from(grpc_status_of(reason, status))))?;
+    response.insert_header("grpc-status", HeaderValue::from(u16::from(grpc_status(reason, status))))?;
     if let Ok(message) = HeaderValue::from_bytes(&body) {
         response.insert_header("grpc-message", message)?;
     }

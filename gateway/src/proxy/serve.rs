@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::Version;
 use pingora::apps::{HttpServerApp as _, ServerApp as _};
-use pingora::connectors::TransportConnector;
 use pingora::protocols::SocketDigest;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
@@ -39,7 +38,6 @@ pub struct ServeHttp {
     telemetry: Arc<Telemetry>,
     worker: usize,
     runtime: Handle,
-    connector: Arc<TransportConnector>,
 }
 
 impl ServeHttp {
@@ -61,8 +59,7 @@ impl ServeHttp {
         proxy.server_options = Some(options);
         proxy.h2_options = Some(default_h2_options());
         proxy.handle_init_modules();
-        let connector = Arc::new(TransportConnector::new(None));
-        Self { proxy: Arc::new(proxy), live, telemetry, worker, runtime, connector }
+        Self { proxy: Arc::new(proxy), live, telemetry, worker, runtime }
     }
 }
 
@@ -70,12 +67,8 @@ impl Serve for ServeHttp {
     fn serve(&self, accepted: Accepted) {
         let snapshot = self.live.pin();
         if let Some(Service::Tcp(route)) = snapshot.listener(accepted.listener).map(|it| &it.service) {
-            let tcp = ServeTcp {
-                live: Arc::clone(&self.live),
-                telemetry: Arc::clone(&self.telemetry),
-                connector: Arc::clone(&self.connector),
-                worker: self.worker,
-            };
+            let tcp =
+                ServeTcp { live: Arc::clone(&self.live), telemetry: Arc::clone(&self.telemetry), worker: self.worker };
             self.runtime.spawn(tcp.connection(accepted, route.clone()));
             return;
         }

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use pingora::connectors::TransportConnector;
 use pingora::protocols::Stream as Upstream;
 use tokio::net::TcpStream;
 
@@ -21,7 +20,7 @@ use crate::telemetry::series::DestinationLabels;
 use crate::upstream::balancer::Draw;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::connections::Use;
-use crate::upstream::dial::in_use;
+use crate::upstream::dial::{TRANSPORT, in_use};
 use crate::upstream::endpoint::{Endpoint, Lease};
 use crate::upstream::hash;
 use crate::upstream::outlier::Outcome;
@@ -34,7 +33,6 @@ type Hold = (Lease, Option<Use>);
 pub(super) struct ServeTcp {
     pub(super) live: Arc<Live>,
     pub(super) telemetry: Arc<Telemetry>,
-    pub(super) connector: Arc<TransportConnector>,
     pub(super) worker: usize,
 }
 
@@ -120,7 +118,7 @@ impl ServeTcp {
             addresses: Some((client, own)),
         };
         let peer = peer::for_endpoint(cluster, lease.endpoint(), asker).map_err(|_| Reason::ConnectFailure)?;
-        let opened = match self.connector.new_stream(&*peer).await {
+        let opened = match TRANSPORT.new_stream(&*peer).await {
             Ok(mut stream) => carry_on(cluster, &mut stream).await.map(|()| stream).map_err(|_| Reason::ConnectFailure),
             Err(error) => Err(super::outcome::connect_failure(&error, None)),
         };

@@ -200,14 +200,13 @@ impl Forward {
 
     /// Index of the destination for a random number.
     pub fn pick(&self, draw: u32) -> usize {
-        weighted(self.destinations.iter().map(|it| it.weight), draw).unwrap_or_default()
+        weighted(self.destinations.iter().map(|it| it.weight), self.total_weight, draw).unwrap_or_default()
     }
 }
 
-/// Index of the weight that a random number falls on; none when all are 0.
-pub(super) fn weighted(weights: impl Iterator<Item = u32> + Clone, draw: u32) -> Option<usize> {
-    let mut ticket = draw.checked_rem(weights.clone().sum())?;
-    let mut weights = weights;
+/// Index of the weight that a random number falls on, of weights with this sum; none when it is 0.
+pub(super) fn weighted(mut weights: impl Iterator<Item = u32>, total: u32, draw: u32) -> Option<usize> {
+    let mut ticket = draw.checked_rem(total)?;
     weights.position(|weight| match ticket.checked_sub(weight) {
         Some(rest) => {
             ticket = rest;

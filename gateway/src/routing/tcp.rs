@@ -7,6 +7,8 @@ use super::route::Target;
 pub struct TcpRoute {
     /// Destinations with their weights; never empty.
     pub destinations: Box<[(u32, Target)]>,
+    /// Sum of the weights.
+    pub total_weight: u32,
     /// `namespace/name` of the VirtualService.
     pub origin: Box<str>,
 }
@@ -14,7 +16,7 @@ pub struct TcpRoute {
 impl TcpRoute {
     /// The destination for a random number.
     pub fn pick(&self, draw: u32) -> Option<&Target> {
-        super::route::weighted(self.destinations.iter().map(|it| it.0), draw)
+        super::route::weighted(self.destinations.iter().map(|it| it.0), self.total_weight, draw)
             .and_then(|it| self.destinations.get(it))
             .map(|it| &it.1)
     }

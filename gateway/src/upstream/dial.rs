@@ -1,10 +1,11 @@
 //! Opens the connections of a cluster: within its bounds, in time, with its greeting.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora::connectors::TransportConnector;
 use pingora::connectors::l4::Connect;
 use pingora::http::ResponseHeader;
 use pingora::protocols::GetProxyDigest as _;
@@ -20,6 +21,9 @@ use super::connections::{Closing, Connection, Connections, Overflow, Use};
 use super::definition::Definition;
 use super::limits::{Limits, Load};
 use super::turns::Turns;
+
+/// Makes connections that belong to no pool; made with the first, since it reads the system's authorities.
+pub static TRANSPORT: LazyLock<TransportConnector> = LazyLock::new(|| TransportConnector::new(None));
 
 /// Counts a use of a connection that was made here; it ends when what is returned is dropped.
 ///

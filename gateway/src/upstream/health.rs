@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header;
-use pingora::connectors::TransportConnector;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
@@ -19,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::address::Address;
 use super::cluster::Cluster;
-use super::dial::in_use;
+use super::dial::{TRANSPORT, in_use};
 use super::endpoint::Endpoint;
 use super::peer::{self, Asker};
 
@@ -33,7 +32,6 @@ const GRPC_PATH: &str = "/grpc.health.v1.Health/Check";
 const SERVING: u8 = 1;
 
 static HTTP: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
-static TCP: LazyLock<TransportConnector> = LazyLock::new(|| TransportConnector::new(None));
 
 /// How endpoints are asked, and what their answers change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -136,7 +134,7 @@ async fn ask(cluster: &Cluster, endpoint: &Endpoint, probe: &Probe) -> Result<bo
     let asker = Asker { authority, speaks_h2: false, switches: false, addresses: None };
     let mut peer = peer::for_endpoint(cluster, endpoint, asker)?;
     match probe {
-        Probe::Tcp => TCP.new_stream(&*peer).await.map(|_| true),
+        Probe::Tcp => TRANSPORT.new_stream(&*peer).await.map(|_| true),
         Probe::Http { path, host, statuses } => {
             let (status, _) = exchange(&peer, "GET", path, host, None).await?;
             Ok(statuses.iter().any(|(first, last)| (*first..=*last).contains(&status)))
@@ -163,10 +161,7 @@ async fn exchange(
     let mut head = RequestHeader::build(method, path.as_bytes(), None)?;
     head.insert_header(header::USER_AGENT, "sluice-health-check")?;
     if session.as_http2().is_some() {
-        let scheme = if peer.is_tls() { "https" } else { "http" };
-        let uri = http::Uri::builder().scheme(scheme).authority(host).path_and_query(path).build();
-        head.set_uri(uri.map_err(|it| Error::because(ErrorType::InvalidHTTPHeader, "no URI for HTTP/2", it))?);
-        head.set_version(http::Version::HTTP_2);
+        peer::frame_http2(&mut head, peer, host)?;
     } else {
         head.insert_header(header::HOST, host)?;
         head.insert_header(header::CONNECTION, "close")?;

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Uri, Version, header};
+use pingora::http::RequestHeader;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -93,6 +95,17 @@ fn dial(cluster: &Cluster, client: Option<Told>, switches: bool) -> Dial {
     let greeting = client.map(|(version, (client, own))| proxy_header::write(version, client, own));
     let opening = Opening { greeting: greeting.unwrap_or_default().into(), switches };
     Dial::new(cluster.definition(), cluster.connections(), cluster.load(), opening)
+}
+
+/// Gives a head of our own making the form that HTTP/2 asks for: the host stands in the URI.
+pub fn frame_http2(head: &mut RequestHeader, peer: &HttpPeer, authority: &str) -> Result<()> {
+    let path = head.uri.path_and_query().map_or("/", |it| it.as_str()).to_owned();
+    let scheme = if peer.is_tls() { "https" } else { "http" };
+    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
+    head.set_uri(uri.map_err(|it| Error::because(ErrorType::InvalidHTTPHeader, "no URI for HTTP/2", it))?);
+    head.remove_header(&header::HOST);
+    head.set_version(Version::HTTP_2);
+    Ok(())
 }
 
 /// Bounds each wait of a try by what is left of its time.

@@ -167,7 +167,11 @@ fn weighted(endpoints: Vec<Arc<Endpoint>>, division: &Division, warming: Option<
         u64::from(it.weight) * factor
     };
     if division.shares.is_empty() {
-        return endpoints.into_iter().map(|it| (Arc::clone(&it), weight(&it))).collect();
+        let with_weight = |it: Arc<Endpoint>| {
+            let weight = weight(&it);
+            (it, weight)
+        };
+        return endpoints.into_iter().map(with_weight).collect();
     }
     let mut totals = vec![0_u64; division.shares.len()];
     for it in &endpoints {

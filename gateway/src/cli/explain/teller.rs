@@ -109,9 +109,8 @@ impl<'a> Teller<'a> {
     fn tcp(&mut self, port: u16, route: Option<&TcpRoute>) {
         self.step("listener", format!("port {port}, TCP: connections are passed on whatever they carry"));
         let Some(route) = route else { return self.step("route", "none: connections are closed") };
-        let total: u32 = route.destinations.iter().map(|it| it.0).sum();
         for (weight, target) in &route.destinations {
-            self.step("destination", format!("{} ({weight} of {total})", target.name()));
+            self.step("destination", format!("{} ({weight} of {})", target.name(), route.total_weight));
         }
     }
 
