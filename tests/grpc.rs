@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::runtime::Runtime;
 use tonic::Code;
 
-use crate::harness::grpc::{METHOD, call, channel, server};
+use crate::harness::grpc::{METHOD, call, channel, server, server_counting};
 use crate::harness::{Client, Gateway, gateway, routes, service, settings, wait_for};
 
 fn scene(rules: &str) -> (Runtime, Gateway) {
@@ -59,6 +59,36 @@ fn a_call_ends_when_its_client_waits_no_longer() {
         assert_ne!(code, Code::Ok);
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     });
+}
+
+#[test]
+fn a_call_that_its_client_cancels_is_cancelled_at_the_server() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let cancelled = Arc::new(AtomicUsize::new(0));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let upstream = runtime.block_on(server_counting(Arc::clone(&cancelled)));
+    let config = settings("") + &gateway(&[80]) + &service("a", "GRPC", &[upstream]) + &routes("h", ALL);
+    let gateway = Gateway::start(&config);
+    runtime.block_on(async {
+        let mut channel = channel(gateway.address(80)).await;
+        channel.ready().await.unwrap();
+        let path = http::uri::PathAndQuery::from_static(METHOD);
+        let request = tonic::Request::new(tokio_stream::iter([bytes::Bytes::from_static(b"wait")]));
+        let mut answers = channel.streaming(request, path, crate::harness::grpc::Raw).await.unwrap().into_inner();
+        assert!(answers.message().await.unwrap().is_some());
+        assert_eq!(cancelled.load(Ordering::SeqCst), 0);
+        // Dropped, it resets its stream; the connection stays.
+        drop(answers);
+        tokio::task::spawn_blocking(move || {
+            wait_for("the server hears of it", || (cancelled.load(Ordering::SeqCst) == 1).then_some(()));
+        })
+        .await
+        .unwrap();
+        let (got, code) = call(&mut channel, &["next"], None).await;
+        assert_eq!((got, code), (vec!["next".to_owned()], Code::Ok));
+    });
+    wait_for("its line", || gateway.output().contains(" DC downstream_remote_disconnect ").then_some(()));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! HTTP/2 without TLS, on both sides.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -54,13 +57,30 @@ fn get(url: &str) -> Request<()> {
 
 /// An upstream that answers with the version, method and path it got.
 async fn h2_upstream() -> SocketAddr {
+    h2_upstream_counting(Arc::default()).await
+}
+
+/// How many connections an upstream got, and the most requests of one.
+#[derive(Default)]
+struct Counts {
+    connections: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// The same, which counts.
+async fn h2_upstream_counting(counts: Arc<Counts>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            let counts = Arc::clone(&counts);
+            counts.connections.fetch_add(1, Ordering::SeqCst);
             tokio::spawn(async move {
                 let mut connection = h2::server::handshake(stream).await.unwrap();
+                let mut requests = 0;
                 while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    requests += 1;
+                    counts.most.fetch_max(requests, Ordering::SeqCst);
                     let text = format!("{:?} {} {}", request.version(), request.method(), request.uri().path());
                     let mut body = respond.send_response(Response::new(()), false).unwrap();
                     body.send_data(Bytes::from(text), true).unwrap();
@@ -182,19 +202,59 @@ fn connections_of_http2_upstreams_are_bounded_too() {
     }
 }
 
+#[test]
+fn connections_of_http2_upstreams_are_left_when_they_are_spent() {
+    let rule = |pool: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a}}\nspec:\n  host: a.test\n  trafficPolicy: {{connectionPool: {{{pool}}}}}\n"
+        )
+    };
+    let runtime = runtime();
+    let scene = |pool: &str| {
+        let counts = Arc::new(Counts::default());
+        let upstream = runtime.block_on(h2_upstream_counting(Arc::clone(&counts)));
+        let config = settings("").replace("workers: 2", "workers: 1")
+            + &gateway(&[80])
+            + &service("a", "HTTP2", &[upstream])
+            + &routes("h", ALL)
+            + &rule(pool);
+        (Gateway::start(&config), counts)
+    };
+    let requests = || (0..9).map(|_| get("http://h/")).collect::<Vec<_>>();
+
+    let (gateway, counts) = scene("http: {maxRequestsPerConnection: 3}");
+    let before = gateway.open_descriptors();
+    let answers = runtime.block_on(ask(gateway.address(80), requests()));
+    assert!(answers.iter().all(|it| it.as_ref().is_ok_and(|it| it.0 == 200)), "{answers:?}");
+    // All at once made a connection each; as one is spent, those that lie unused are closed too.
+    for _ in 0..30 {
+        assert_eq!(gateway.get("h", "/").status, 200);
+    }
+    assert_eq!(counts.most.load(Ordering::SeqCst), 3);
+    crate::harness::wait_for("the rest is closed", || (gateway.open_descriptors() <= before + 6).then_some(()));
+
+    let (gateway, counts) = scene("tcp: {maxConnectionDuration: 300ms}");
+    assert!((0..3).all(|_| gateway.get("h", "/").status == 200));
+    crate::harness::wait_for("another connection", || {
+        std::thread::park_timeout(Duration::from_millis(50));
+        assert_eq!(gateway.get("h", "/").status, 200);
+        (counts.connections.load(Ordering::SeqCst) >= 3).then_some(())
+    });
+}
+
 /// Answers gRPC's health question with a state, and everything else with `sick`.
-async fn health_upstream(state: std::sync::Arc<std::sync::atomic::AtomicU8>) -> SocketAddr {
+async fn health_upstream(state: Arc<AtomicU8>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let state = std::sync::Arc::clone(&state);
+            let state = Arc::clone(&state);
             tokio::spawn(async move {
                 let mut connection = h2::server::handshake(stream).await.unwrap();
                 while let Some(Ok((request, mut respond))) = connection.accept().await {
                     let mut body = respond.send_response(Response::new(()), false).unwrap();
                     if request.uri().path() == "/grpc.health.v1.Health/Check" {
-                        let state = state.load(std::sync::atomic::Ordering::SeqCst);
+                        let state = state.load(Ordering::SeqCst);
                         body.send_data(Bytes::from(vec![0, 0, 0, 0, 2, 8, state]), false).unwrap();
                         let status = http::HeaderValue::from_static("0");
                         let trailers = [(http::HeaderName::from_static("grpc-status"), status)];
@@ -211,8 +271,6 @@ async fn health_upstream(state: std::sync::Arc<std::sync::atomic::AtomicU8>) -> 
 
 #[test]
 fn an_endpoint_that_grpcs_health_protocol_calls_unwell_gets_no_requests() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU8, Ordering};
     let (serving, not_serving) = (1, 2);
     let state = Arc::new(AtomicU8::new(not_serving));
     let runtime = runtime();

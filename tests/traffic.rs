@@ -73,6 +73,40 @@ fn a_body_that_cannot_be_kept_is_sent_once() {
 }
 
 #[test]
+fn the_longest_body_that_is_kept_can_be_set() {
+    let upstream = Upstream::status("busy", 503);
+    let rules = format!("  - retries: {{attempts: 1, retryOn: 5xx, backoff: 1ms}}\n{TO_A}");
+    let config = settings("  limits: {retryBufferBytes: 10}\n")
+        + &gateway(&[80])
+        + &service("a", "HTTP", &[upstream.address()])
+        + &routes("h", &rules);
+    let gateway = Gateway::start(&config);
+    for (length, requests) in [(10, 2), (11, 3)] {
+        let answer = Client::connect(gateway.address(80)).send(&post("/", &"x".repeat(length)));
+        assert_eq!((answer.status, upstream.requests()), (503, requests), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_route_with_a_stat_prefix_has_metrics_of_its_own() {
+    let upstream = Upstream::echo("a");
+    let rules = "  - match: [{uri: {prefix: /shop}, statPrefix: shop}]\n    route: [{destination: {host: a.test}}]\n  - match: [{uri: {exact: /gone}, statPrefix: gone}]\n    directResponse: {status: 410}\n";
+    let gateway = start(&service("a", "HTTP", &[upstream.address()]), rules);
+    for (path, status) in [("/shop/1", 200), ("/shop/2", 200), ("/gone", 410), ("/other", 404)] {
+        assert_eq!(gateway.get("h", path).status, status);
+    }
+    let expected = [
+        "sluice_route_requests_total{response_code_class=\"2xx\",stat_prefix=\"shop\"} 2",
+        "sluice_route_requests_total{response_code_class=\"4xx\",stat_prefix=\"gone\"} 1",
+        "sluice_route_request_duration_milliseconds_count{stat_prefix=\"shop\"} 2",
+    ];
+    wait_for("they are counted", || {
+        let text = gateway.ask_admin("GET", "/metrics").text();
+        expected.iter().all(|it| text.lines().any(|line| line == *it)).then_some(())
+    });
+}
+
+#[test]
 fn only_what_the_policy_names_is_repeated() {
     for (policy, status, tries) in [
         ("retries: {attempts: 0}", 503, 1),

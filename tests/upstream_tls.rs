@@ -46,6 +46,23 @@ fn the_servers_certificate_is_checked_against_the_authorities_and_the_name() {
 }
 
 #[test]
+fn a_revoked_certificate_is_not_accepted() {
+    let ours = Authority::new();
+    let (revoked, good) = (ours.sign("a.test"), ours.sign("a.test"));
+    let folder = Folder::new();
+    let [ca, crl] = [("ca.pem", ours.pem()), ("ca.crl", ours.revoke(&revoked))]
+        .map(|(name, text)| folder.write(name, &text).display().to_string());
+    let tls = |crl: &str| format!("mode: SIMPLE, sni: a.test, caCertificates: {ca}, caCrl: {crl}");
+    for (own, crl, status) in [(&good, &crl, 200), (&revoked, &crl, 503), (&good, &ca, 503)] {
+        let gateway = Gateway::start(&config(server(own, None), &tls(crl)));
+        assert_eq!(gateway.get("h", "/").status, status);
+        if status != 200 {
+            wait_for("its flag", || gateway.output().contains("\" 503 UF").then_some(()));
+        }
+    }
+}
+
+#[test]
 fn a_certificate_is_shown_from_files_and_from_secrets() {
     let (ours, clients) = (Authority::new(), Authority::new());
     let upstream = server(&ours.sign("a.test"), Some(&clients));

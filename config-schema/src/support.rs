@@ -184,7 +184,7 @@ pub fn render_markdown() -> String {
          \n## Protocols\n\n\
          HTTP/1.1 and HTTP/2 on both sides, gRPC with trailers in responses, gRPC-Web to gRPC upstreams, WebSocket over \
          HTTP/1.1, server-sent events, TCP. Not carried: trailers of requests, trailers of HTTP/1.1 messages, WebSocket \
-         over HTTP/2, HTTP/3. Bodies up to 64 KiB are kept for retries and copies; longer ones are sent once and not copied.\n\
+         over HTTP/2, HTTP/3. Bodies up to 64 KiB are kept for copies and, unless `retryBufferBytes` says less, for retries; longer ones are sent once and not copied.\n\
          `perTryTimeout` also bounds the gaps inside an answer.\n",
     );
     for kind in KINDS {

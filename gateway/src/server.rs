@@ -22,6 +22,7 @@ use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::route_series::RouteSeries;
 use crate::telemetry::series::{RequestSeries, SourceLabels};
 use crate::telemetry::tcp_series::TcpSeries;
 use crate::upstream::dns::Resolver;
@@ -74,7 +75,8 @@ fn telemetry(snapshot: &Snapshot, workers: usize) -> anyhow::Result<Telemetry> {
     };
     let tcp = TcpSeries::new(source.clone(), &metrics)?;
     let series = RequestSeries::new(source, &metrics)?;
-    Ok(Telemetry { access_log: LogWriter::start(workers)?, series, tcp, metrics })
+    let routes = RouteSeries::new(&metrics)?;
+    Ok(Telemetry { access_log: LogWriter::start(workers)?, series, tcp, routes, metrics })
 }
 
 /// A configuration without ports.
@@ -86,6 +88,7 @@ fn placeholder(first: &Snapshot) -> Snapshot {
         connections,
         max_connections,
         max_connections_per_client,
+        retry_buffer,
         access_log: _,
         node,
         drain,
@@ -102,6 +105,7 @@ fn placeholder(first: &Snapshot) -> Snapshot {
             connections: *connections,
             max_connections: *max_connections,
             max_connections_per_client: *max_connections_per_client,
+            retry_buffer: *retry_buffer,
             access_log: AccessLog::Off,
             node: node.clone(),
             drain: *drain,

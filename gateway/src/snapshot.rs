@@ -50,6 +50,8 @@ pub struct Settings {
     pub max_connections: u32,
     /// Most connections of one client; 0 is no bound.
     pub max_connections_per_client: u32,
+    /// Longest request body that is kept for retries, in bytes.
+    pub retry_buffer: usize,
     /// Where and how requests are logged.
     pub access_log: AccessLog,
     /// Identity for metrics.

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -56,9 +58,12 @@ impl Decoder for Raw {
     }
 }
 
-/// Echoes every message; `fail` ends the call with NOT_FOUND, `stall` says nothing more.
-#[derive(Clone)]
-struct Echo;
+/// Echoes every message; `fail` ends the call with NOT_FOUND, `stall` says nothing more,
+/// `wait` echoes and waits until the client is gone, which is counted.
+#[derive(Clone, Default)]
+struct Echo {
+    cancelled: Arc<AtomicUsize>,
+}
 
 type Answers = ReceiverStream<Result<Bytes, Status>>;
 
@@ -68,6 +73,7 @@ impl StreamingService<Bytes> for Echo {
     type Future = BoxFuture<Response<Answers>, Status>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let cancelled = Arc::clone(&self.cancelled);
         Box::pin(async move {
             let mut asked = request.into_inner();
             let first = asked.next().await;
@@ -82,6 +88,12 @@ impl StreamingService<Bytes> for Echo {
                 while let Some(Ok(message)) = next {
                     let answer = match message.as_ref() {
                         b"fail" => Err(Status::not_found("no such thing")),
+                        b"wait" => {
+                            send.send(Ok(message)).await.ok();
+                            send.closed().await;
+                            cancelled.fetch_add(1, Ordering::SeqCst);
+                            return;
+                        }
                         b"stall" => {
                             tokio::time::sleep(Duration::from_secs(60)).await;
                             return;
@@ -113,15 +125,21 @@ impl Service<http::Request<Body>> for Echo {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        Box::pin(async move { Ok(Grpc::new(Raw).streaming(Echo, request).await) })
+        let echo = self.clone();
+        Box::pin(async move { Ok(Grpc::new(Raw).streaming(echo, request).await) })
     }
 }
 
 /// Serves until the runtime ends.
 pub(crate) async fn server() -> SocketAddr {
+    server_counting(Arc::default()).await
+}
+
+/// Serves until the runtime ends, and counts the calls that wait and are cancelled.
+pub(crate) async fn server_counting(cancelled: Arc<AtomicUsize>) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tonic::transport::Server::builder().add_service(Echo);
+    let server = tonic::transport::Server::builder().add_service(Echo { cancelled });
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     address
 }

@@ -155,7 +155,7 @@ pub enum H2UpgradePolicy {
 pub struct H2KeepAlive {
     /// Time between PINGs.
     pub interval: Option<Duration>,
-    /// Bound on the answer.
+    /// Bound on the answer; here it is always 5s.
     #[schemars(extend("x-support" = "later"))]
     pub timeout: Option<Duration>,
 }
@@ -208,8 +208,7 @@ pub struct ClientTls {
     pub sni: String,
     /// Admits any server certificate.
     pub insecure_skip_verify: Option<bool>,
-    /// Path of revoked certificates (PEM).
-    #[schemars(extend("x-support" = "later"))]
+    /// Path of revoked certificates (PEM); looked up is the server's own certificate, by its serial number.
     pub ca_crl: String,
 }
 
@@ -264,7 +263,6 @@ pub struct RetryBudget {
     pub percent: Option<f64>,
     /// Retries always admitted; default 3.
     pub min_retry_concurrency: u32,
-    /// Time over which requests are counted; here those of this moment are.
-    #[schemars(extend("x-support" = "later"))]
+    /// Requests that began within this time count as well as those under way; absent counts those under way alone.
     pub budget_interval: Option<Duration>,
 }

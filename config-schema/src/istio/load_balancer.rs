@@ -147,8 +147,7 @@ pub struct ZoneAwareLb {
     pub failover: Vec<RegionFailover>,
     /// Labels by which endpoints are ranked.
     pub failover_priority: Vec<String>,
-    /// Least number of endpoints; default 6.
-    #[schemars(extend("x-support" = "later"))]
+    /// Below this number of endpoints in the gateway's region its zones are not told apart; default 6.
     pub min_cluster_size: Option<u64>,
 }
 

@@ -37,7 +37,6 @@ pub struct HttpMatch {
     pub without_headers: BTreeMap<String, Option<StringMatch>>,
     /// Namespace compared with the gateway's own.
     pub source_namespace: String,
-    /// Name for the route's own statistics.
-    #[schemars(extend("x-support" = "later"))]
+    /// Name for the route's own metrics, `sluice_route_requests_total` and its duration.
     pub stat_prefix: String,
 }

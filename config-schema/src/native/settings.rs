@@ -8,6 +8,9 @@ use serde::Deserialize;
 use crate::istio::mesh_config::MeshConfig;
 use crate::value::Duration;
 
+/// The longest request body that can be kept for retries, in bytes: what Pingora keeps.
+pub const MAX_RETRY_BUFFER: u32 = 64 * 1024;
+
 /// Settings of the process; one document among the others.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -147,4 +150,6 @@ pub struct Limits {
     pub head_timeout: Option<Duration>,
     /// Closes a connection that carries no request for this long; default 60s.
     pub idle_timeout: Option<Duration>,
+    /// Longest request body in bytes that is kept for retries; longer ones are sent once. Default and most are 65536.
+    pub retry_buffer_bytes: Option<u32>,
 }

@@ -9,7 +9,7 @@ use crate::value::{Percent, grpc_status};
 type Checked<'a, 'b> = &'a mut Check<'b, VirtualService>;
 
 /// Envoy's retry conditions, of HTTP and gRPC.
-const RETRY_ON: [&str; 18] = [
+const RETRY_ON: [&str; 14] = [
     "5xx",
     "gateway-error",
     "reset",
@@ -19,16 +19,15 @@ const RETRY_ON: [&str; 18] = [
     "retriable-4xx",
     "refused-stream",
     "retriable-status-codes",
-    "retriable-headers",
-    "http3-post-connect-failure",
     "cancelled",
     "deadline-exceeded",
     "internal",
     "resource-exhausted",
     "unavailable",
-    "safe-methods",
-    "idempotent",
 ];
+
+/// Conditions that Istio admits and that never come about here: they speak of HTTP/3, or of lists that no field can fill.
+const NEVER: [&str; 4] = ["http3-post-connect-failure", "retriable-headers", "safe-methods", "idempotent"];
 
 pub(super) fn retries(check: Checked<'_, '_>, at: &str, retry: &Retry) {
     let Retry { attempts, per_try_timeout, retry_on, retry_remote_localities, retry_ignore_previous_hosts: _, backoff } =
@@ -42,7 +41,9 @@ pub(super) fn retries(check: Checked<'_, '_>, at: &str, retry: &Retry) {
     check.at_least_1ms(format_args!("{at}.backoff"), *backoff);
     for condition in retry_on.split(',').map(str::trim).filter(|_| !retry_on.is_empty()) {
         let status = condition.parse::<u16>().is_ok_and(|it| (100..=599).contains(&it));
-        if !status && !RETRY_ON.contains(&condition) {
+        if NEVER.contains(&condition) {
+            check.warn(format_args!("{at}.retryOn"), format!("`{condition}` never comes about in this gateway"));
+        } else if !status && !RETRY_ON.contains(&condition) {
             check.error(
                 format_args!("{at}.retryOn"),
                 format!("`{condition}` is neither a retry condition nor a status code"),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::check::Check;
 use crate::document::Resource;
 use crate::istio::mesh_config::MeshConfig;
-use crate::native::settings::GatewaySettings;
+use crate::native::settings::{GatewaySettings, Limits, MAX_RETRY_BUFFER};
 use crate::problem::{Problems, Severity, code};
 use crate::value::{host, substitution};
 
@@ -40,7 +40,7 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
         secrets: _,
         workers,
         dns,
-        limits: _,
+        limits,
     } = settings;
     if !host::is_lower_label(&node.namespace) {
         check.error("spec.node.namespace", format!("`{}` is no namespace", node.namespace));
@@ -72,7 +72,18 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
     if *workers > MAX_WORKERS {
         check.error("spec.workers", format!("at most {MAX_WORKERS} workers"));
     }
+    bounds(check, limits);
     mesh(check, mesh_config);
+}
+
+fn bounds(check: &mut Check<'_, GatewaySettings>, limits: &Limits) {
+    let Limits { max_connections: _, max_connections_per_client: _, head_timeout, idle_timeout, retry_buffer_bytes } =
+        limits;
+    check.at_least_1ms("spec.limits.headTimeout", *head_timeout);
+    check.at_least_1ms("spec.limits.idleTimeout", *idle_timeout);
+    if retry_buffer_bytes.is_some_and(|it| it > MAX_RETRY_BUFFER) {
+        check.error("spec.limits.retryBufferBytes", format!("at most {MAX_RETRY_BUFFER} bytes are kept for retries"));
+    }
 }
 
 fn mesh(check: &mut Check<'_, GatewaySettings>, mesh: &MeshConfig) {

@@ -124,7 +124,7 @@ impl<'a> Clusters<'a> {
         let blocks = Blocks::of(rules, subset, number, mesh.default_traffic_policy.as_ref());
         let detection = blocks.detection();
         let near = mesh.locality_lb_setting.as_ref();
-        let plan = Plan::of(blocks.load_balancer, near, detection.is_some(), &settings.node);
+        let plan = Plan::of(&instances, blocks.load_balancer, near, detection.is_some(), &settings.node);
         let (policy, key) = balancing::policy(blocks.load_balancer)?;
         let refresh = mesh.dns_refresh_rate.map_or(DNS_REFRESH, |it| it.0);
         Ok(Definition {

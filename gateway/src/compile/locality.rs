@@ -10,6 +10,10 @@ use config_schema::istio::load_balancer::{LoadBalancer, LocalityLb, LocalityShar
 use config_schema::native::settings::Node;
 
 use super::registry::Instance;
+
+/// Endpoints of the gateway's region from which on zones are told apart, when the rule does not say (Istio's default).
+const MIN_CLUSTER_SIZE: u64 = 6;
+
 use crate::upstream::endpoint::Place;
 
 /// Labels that Istio gives to every endpoint from its locality.
@@ -23,24 +27,42 @@ pub(super) enum Plan<'a> {
     /// By the shares of their localities.
     Shares(Vec<(&'a str, u32)>),
     /// By how near they are; traffic of the gateway's region goes to these regions next.
-    Near { node: &'a Node, next: Vec<&'a str> },
+    Near { node: &'a Node, next: Vec<&'a str>, nearest: Nearest },
     /// By how many of these labels, from the first on, are the gateway's.
     Labels { node: &'a Node, labels: &'a [String] },
 }
 
+/// What counts as nearest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nearest {
+    /// The gateway's subzone, then its zone, then its region.
+    Subzone,
+    /// The gateway's region as a whole.
+    Region,
+}
+
 impl<'a> Plan<'a> {
-    /// The plan for a host with this policy; `mesh` is what holds when it says nothing.
+    /// The plan for a host with these endpoints and this policy; `mesh` is what holds when it says nothing.
     pub(super) fn of(
+        instances: &[&Instance],
         policy: Option<&'a LoadBalancer>,
         mesh: Option<&'a LocalityLb>,
         detects_failures: bool,
         node: &'a Node,
     ) -> Self {
-        if let Some(ZoneAwareLb { enabled, failover, failover_priority, min_cluster_size: _ }) =
+        if let Some(ZoneAwareLb { enabled, failover, failover_priority, min_cluster_size }) =
             policy.and_then(|it| it.zone_aware_lb_setting.as_ref())
         {
             let is_on = *enabled != Some(false) && detects_failures;
-            return Self::ranked(is_on, failover, failover_priority, node);
+            let mut plan = Self::ranked(is_on, failover, failover_priority, node);
+            if let Self::Near { node, next: _, nearest } = &mut plan {
+                let own = parts(&node.locality)[0];
+                let size = instances.iter().filter(|it| parts(&it.locality)[0] == own).count() as u64;
+                if size < min_cluster_size.unwrap_or(MIN_CLUSTER_SIZE) {
+                    *nearest = Nearest::Region;
+                }
+            }
+            return plan;
         }
         let none = &[][..];
         let Some(LocalityLb { distribute, failover, failover_priority, enabled }) =
@@ -71,7 +93,8 @@ impl<'a> Plan<'a> {
         if region.is_empty() {
             return Self::Flat;
         }
-        Self::Near { node, next: failover.iter().filter(|it| it.from == region).map(|it| it.to.as_str()).collect() }
+        let next = failover.iter().filter(|it| it.from == region).map(|it| it.to.as_str()).collect();
+        Self::Near { node, next, nearest: Nearest::Subzone }
     }
 
     /// Percent for each share, in the order of [`Place::share`].
@@ -90,8 +113,10 @@ impl<'a> Plan<'a> {
                 let share = shares.iter().position(|(locality, _)| covers(locality, &instance.locality));
                 Place { priority: 0, share: share.and_then(|it| u16::try_from(it).ok()) }
             }
-            Self::Near { node, next } => {
-                Place { priority: distance(&node.locality, &instance.locality, next), share: None }
+            Self::Near { node, next, nearest } => {
+                let distance = distance(&node.locality, &instance.locality, next);
+                let priority = if *nearest == Nearest::Region { distance.saturating_sub(2) } else { distance };
+                Place { priority, share: None }
             }
             Self::Labels { node, labels } => {
                 let own = with_topology(&node.labels, &node.locality);
@@ -157,6 +182,28 @@ mod tests {
         ] {
             assert_eq!(distance("r1/z1/s1", other, next), expected, "{other} {next:?}");
         }
+    }
+
+    #[test]
+    fn zones_are_told_apart_where_the_region_has_enough_endpoints() {
+        let node = Node { locality: "r1/z1".to_owned(), ..Node::default() };
+        let instance = |locality: &str| Instance {
+            address: "10.0.0.1".to_owned(),
+            ports: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            locality: locality.to_owned(),
+            weight: 1,
+        };
+        let instances = ["r1/z1", "r1/z2", "r2/z1"].map(instance);
+        let priorities = |least| {
+            let zone_aware = ZoneAwareLb { min_cluster_size: least, ..ZoneAwareLb::default() };
+            let policy = LoadBalancer { zone_aware_lb_setting: Some(zone_aware), ..LoadBalancer::default() };
+            let plan = Plan::of(&instances.each_ref(), Some(&policy), None, true, &node);
+            instances.each_ref().map(|it| plan.place(it).priority)
+        };
+        assert_eq!(priorities(Some(2)), [0, 2, 3]);
+        assert_eq!(priorities(Some(3)), [0, 0, 1]);
+        assert_eq!(priorities(None), [0, 0, 1]);
     }
 
     #[test]

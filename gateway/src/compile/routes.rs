@@ -70,6 +70,7 @@ fn route(
     let own = rule.headers.as_ref().map(|it| &it.response);
     Ok(Route {
         name: name(&rule.name, &entry.name).into(),
+        stat_prefix: (!entry.stat_prefix.is_empty()).then(|| entry.stat_prefix.as_str().into()),
         origin,
         conditions: matches::conditions(entry)?.into(),
         action,

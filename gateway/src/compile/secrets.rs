@@ -16,6 +16,7 @@ pub(super) struct Credential {
     pub(super) chain: Option<Vec<u8>>,
     pub(super) key: Option<Vec<u8>>,
     pub(super) authorities: Option<Vec<u8>>,
+    pub(super) revoked: Option<Vec<u8>>,
 }
 
 /// The credential of a name, in the gateway's namespace; `<name>-cacert` may hold its authorities.
@@ -26,7 +27,10 @@ pub(super) fn find(name: &str, config: &Config) -> Option<Credential> {
         (None, Some(_)) => Credential::default(),
         (None, None) => return None,
     };
-    found.authorities = found.authorities.or(beside.and_then(|it| it.authorities));
+    if let Some(beside) = beside {
+        found.authorities = found.authorities.or(beside.authorities);
+        found.revoked = found.revoked.or(beside.revoked);
+    }
     Some(found)
 }
 
@@ -39,13 +43,19 @@ fn one(name: &str, config: &Config) -> Option<Credential> {
             chain: value(["tls.crt", "cert"]),
             key: value(["tls.key", "key"]),
             authorities: value(["ca.crt", "cacert"]),
+            revoked: value(["ca.crl", "crl"]),
         });
     }
     let folder = &config.settings.secrets.as_ref()?.directory;
     // A name is one step, so that no credential leads out of the folder.
     let folder = Some(Path::new(folder)).filter(|_| !name.contains(['/', '\\']) && name != "..")?.join(name);
     let read = |file: &str| file_bytes(&folder.join(file)).ok();
-    folder.is_dir().then(|| Credential { chain: read("tls.crt"), key: read("tls.key"), authorities: read("ca.crt") })
+    folder.is_dir().then(|| Credential {
+        chain: read("tls.crt"),
+        key: read("tls.key"),
+        authorities: read("ca.crt"),
+        revoked: read("ca.crl"),
+    })
 }
 
 fn entry(secret: &Secret, key: &str) -> Option<Vec<u8>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config_schema::istio::mesh_config::{AccessLogEncoding, GatewayTopology, MeshConfig, Normalization as Written};
-use config_schema::native::settings::{GatewaySettings, Limits, Node as WrittenNode};
+use config_schema::native::settings::{GatewaySettings, Limits, MAX_RETRY_BUFFER, Node as WrittenNode};
 use config_schema::problem::{Problem, Severity, code};
 
 use super::headers::template;
@@ -20,7 +20,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 pub(super) fn lower(settings: &GatewaySettings) -> Result<Settings, Box<Problem>> {
     let mesh = &settings.mesh_config;
-    let Limits { max_connections, max_connections_per_client, head_timeout, idle_timeout } = &settings.limits;
+    let Limits { max_connections, max_connections_per_client, head_timeout, idle_timeout, retry_buffer_bytes } =
+        &settings.limits;
     let usual = ConnectionLimits::default();
     let proxy = mesh.default_config.as_ref();
     let topology = proxy.and_then(|it| it.gateway_topology.as_ref());
@@ -33,6 +34,7 @@ pub(super) fn lower(settings: &GatewaySettings) -> Result<Settings, Box<Problem>
         },
         max_connections: if *max_connections == 0 { default_max_connections() } else { *max_connections },
         max_connections_per_client: *max_connections_per_client,
+        retry_buffer: retry_buffer_bytes.unwrap_or(MAX_RETRY_BUFFER) as usize,
         access_log: access_log(mesh)?,
         node: node(&settings.node),
         drain: proxy.and_then(|it| it.termination_drain_duration).map_or(DRAIN, |it| it.0),

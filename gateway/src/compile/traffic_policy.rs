@@ -140,9 +140,10 @@ impl<'a> Blocks<'a> {
         let (tcp, http) = (self.tcp(), self.http());
         let bound = |value: Option<i32>| value.and_then(positive).unwrap_or(u32::MAX);
         let retries = match (self.retry_budget, http.and_then(|it| positive(it.max_retries))) {
-            (Some(RetryBudget { percent, min_retry_concurrency, budget_interval: _ }), _) => RetryLimit::Budget {
+            (Some(RetryBudget { percent, min_retry_concurrency, budget_interval }), _) => RetryLimit::Budget {
                 share: parts(percent.unwrap_or(20.0), 100.0),
                 least: if *min_retry_concurrency == 0 { 3 } else { *min_retry_concurrency },
+                lookback: budget_interval.map_or(Duration::ZERO, |it| it.0),
             },
             (None, Some(fixed)) => RetryLimit::Fixed(fixed),
             (None, None) => RetryLimit::default(),

@@ -9,9 +9,9 @@ use config_schema::istio::destination_rule::{ClientTls, ClientTlsMode};
 use config_schema::{Config, Problem};
 
 use super::matches::broken;
-use super::secrets::{self, file_bytes};
+use super::secrets::{self, Credential, file_bytes};
 use crate::upstream::definition::Tls;
-use crate::upstream::tls::{Authorities, Identity};
+use crate::upstream::tls::{Authorities, Identity, Revoked};
 
 /// Stands for the system's authorities.
 const SYSTEM: &str = "system";
@@ -35,7 +35,7 @@ pub(super) fn lower(
     let sni = name(tls, names, host).map_err(broken)?;
     let verify = tls.insecure_skip_verify != Some(true);
     Ok(match material(tls, config) {
-        Ok((authorities, identity)) => Tls::On { sni, verify, authorities, identity },
+        Ok((authorities, identity, revoked)) => Tls::On { sni, verify, authorities, identity, revoked },
         Err(message) => {
             log::warn!("{host}: requests to it fail, TLS is not possible: {message}");
             Tls::Unavailable
@@ -63,22 +63,28 @@ fn name(tls: &ClientTls, names: &[String], host: &str) -> Result<Option<Box<str>
     }
 }
 
-type Material = (Option<Authorities>, Option<Identity>);
+type Material = (Option<Authorities>, Option<Identity>, Option<Revoked>);
 
 fn material(tls: &ClientTls, config: &Config) -> Result<Material, String> {
-    let (chain, key, authorities) = if tls.credential_name.is_empty() {
-        let read = |path: &str| (!path.is_empty() && path != SYSTEM).then(|| file_bytes(Path::new(path))).transpose();
-        (read(&tls.client_certificate)?, read(&tls.private_key)?, read(&tls.ca_certificates)?)
+    let read = |path: &str| (!path.is_empty() && path != SYSTEM).then(|| file_bytes(Path::new(path))).transpose();
+    let Credential { chain, key, authorities, revoked } = if tls.credential_name.is_empty() {
+        Credential {
+            chain: read(&tls.client_certificate)?,
+            key: read(&tls.private_key)?,
+            authorities: read(&tls.ca_certificates)?,
+            revoked: read(&tls.ca_crl)?,
+        }
     } else {
         let name = &tls.credential_name;
         let found = secrets::find(name, config).ok_or_else(|| format!("there is no credential `{name}`"))?;
-        (found.chain, found.key, found.authorities)
+        Credential { revoked: read(&tls.ca_crl)?.or(found.revoked), ..found }
     };
+    let revoked = revoked.map(|it| Revoked::from_pem(&it)).transpose()?;
     let authorities = authorities.map(|it| Authorities::from_pem(&it)).transpose()?;
     let identity = match (tls.mode, chain, key) {
         (Some(ClientTlsMode::Mutual), Some(chain), Some(key)) => Some(Identity::from_pem(&chain, &key)?),
         (Some(ClientTlsMode::Mutual), _, _) => return Err("a client certificate and its key are needed".to_owned()),
         (_, _, _) => None,
     };
-    Ok((authorities, identity))
+    Ok((authorities, identity, revoked))
 }

@@ -17,7 +17,8 @@ use crate::local_reply::Reason;
 use crate::routing::route::Target;
 use crate::upstream::balancer::Draw;
 use crate::upstream::cluster::Cluster;
-use crate::upstream::connections::{Turn, Use};
+use crate::upstream::connection::Use;
+use crate::upstream::connections::Turn;
 use crate::upstream::endpoint::{Endpoint, Lease};
 use crate::upstream::limits::Slot;
 use crate::upstream::outlier::Outcome;
@@ -76,7 +77,7 @@ pub(super) struct Chance {
 /// Takes a place at the cluster, and chooses the first endpoint.
 pub(super) fn admit(exchange: &mut Exchange, chance: Chance) -> Result<(), Reason> {
     let cluster = Arc::clone(cluster(exchange)?);
-    exchange.attempts.request = Some(cluster.load().request(&cluster.definition().limits).ok_or(Reason::Overflow)?);
+    exchange.attempts.request = Some(cluster.admit(Instant::now).ok_or(Reason::Overflow)?);
     choose(exchange, &cluster, chance)
 }
 
@@ -189,7 +190,9 @@ fn report(exchange: &Exchange, outcome: Outcome) {
 /// Whether nothing stands against one more try; `reached` says whether the last one came to an endpoint.
 fn admits_retry(session: &Session, exchange: &mut Exchange, reached: bool) -> bool {
     let is_begun = session.response_written().is_some_and(|it| !it.status.is_informational());
-    if is_begun || session.as_ref().retry_buffer_truncated() {
+    // Pingora keeps a body up to its own bound, which is the highest that can be configured.
+    let is_long = session.body_bytes_read() > exchange.snapshot.settings.retry_buffer;
+    if is_begun || is_long || session.as_ref().retry_buffer_truncated() {
         return false;
     }
     let Some((forward, _)) = exchange.forward() else { return false };
@@ -201,10 +204,9 @@ fn admits_retry(session: &Session, exchange: &mut Exchange, reached: bool) -> bo
         return false;
     }
     let Ok(cluster) = cluster(exchange) else { return false };
-    let limits = &cluster.definition().limits;
     let mut slot = None;
-    if limits.retries.counts(reached) {
-        slot = cluster.load().retry(limits);
+    if cluster.definition().limits.retries.counts(reached) {
+        slot = cluster.admit_retry(Instant::now);
         if slot.is_none() {
             return false;
         }
@@ -218,7 +220,9 @@ fn admits_retry(session: &Session, exchange: &mut Exchange, reached: bool) -> bo
 /// How a connection that was there ended.
 pub(super) fn failure(error: &Error) -> Failure {
     let kind = error.etype();
-    if *kind == ErrorType::ReadTimedout {
+    if *kind == ErrorType::InvalidCert {
+        Failure::Connect
+    } else if *kind == ErrorType::ReadTimedout {
         Failure::Timeout
     } else if matches!(kind, ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2) {
         Failure::Malformed

@@ -16,9 +16,9 @@ use crate::filter::grpc_web::Bridge;
 use crate::listener::connection::Connection;
 use crate::local_reply::Reason;
 use crate::routing::request::Scheme;
-use crate::routing::route::{Action, Destination, Forward, Route};
+use crate::routing::route::{Action, Destination, Forward, Route, Target};
 use crate::snapshot::Snapshot;
-use crate::upstream::connections::Closing;
+use crate::upstream::connection::Unusable;
 use crate::upstream::dial::in_use;
 
 /// One request and what became of it.
@@ -171,14 +171,14 @@ impl Exchange {
     }
 
     /// The endpoint is reached, by a connection that can be used or by one that must be left.
-    pub(super) fn connected(&mut self, digest: Option<&Digest>) -> Result<(), Closing> {
+    pub(super) fn connected(&mut self, digest: Option<&Digest>, now: impl Fn() -> Instant) -> Result<(), Unusable> {
         self.end = End::default();
-        match in_use(digest.and_then(|it| it.proxy_digest.as_ref())) {
-            Ok(connection) => self.attempts.connection = connection,
-            Err(closing) => {
-                self.attempts.again = true;
-                return Err(closing);
-            }
+        if let (Some(digest), Some((_, destination))) = (digest, self.forward())
+            && let Target::Cluster(cluster) = &destination.target
+        {
+            let taken = in_use(&cluster.definition().tls, digest.into(), now);
+            self.attempts.again = taken.as_ref().err() == Some(&Unusable::Closing);
+            self.attempts.connection = taken?;
         }
         let local = digest.and_then(|it| it.socket_digest.as_ref()?.local_addr());
         self.attempts.local = match local {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -11,7 +11,6 @@ use super::exchange::Exchange;
 use super::facts::RequestFacts;
 use crate::local_reply::Reason;
 use crate::routing::rewrite::PathRewrite;
-use crate::routing::route::{Destination, Target};
 
 const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 
@@ -51,7 +50,8 @@ pub(super) fn prepare(session: &Session, request: &mut RequestHeader, exchange: 
     if let Some(authority) = &destination.authority {
         request.insert_header(header::HOST, authority.as_ref())?;
     }
-    if is_last_of_connection(exchange, destination) {
+    // HTTP/2 knows no such header; its connections are left by whoever finds them spent.
+    if request.version != Version::HTTP_2 && is_last_of_connection(exchange) {
         request.insert_header(header::CONNECTION, "close")?;
     }
     let facts = RequestFacts { session, exchange, error: None, worker: 0 };
@@ -63,11 +63,8 @@ pub(super) fn prepare(session: &Session, request: &mut RequestHeader, exchange: 
 }
 
 /// Whether the connection has served its time, or its number of requests.
-fn is_last_of_connection(exchange: &Exchange, destination: &Destination) -> bool {
-    let (Some(connection), Target::Cluster(cluster)) = (&exchange.attempts.connection, &destination.target) else {
-        return false;
-    };
-    connection.of().is_spent(cluster.definition(), Instant::now)
+fn is_last_of_connection(exchange: &Exchange) -> bool {
+    exchange.attempts.connection.as_ref().is_some_and(|it| it.of().is_spent(Instant::now))
 }
 
 /// HTTP/2 may split a cookie over fields, which HTTP/1.1 servers do not expect (RFC 9113 §8.2.3).

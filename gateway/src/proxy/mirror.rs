@@ -5,7 +5,7 @@
 //! in body, in time, in answer, and in number. A request that passes a bound is not copied.
 
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
@@ -101,9 +101,8 @@ impl Mirrors {
         let mut peer = peer::for_endpoint(cluster, lease.endpoint(), asker)?;
         peer::bound(&mut peer, MAX_TIME);
         let (mut session, _) = self.connector.get_http_session(&*peer).await?;
-        let digest = session.digest().and_then(|it| it.proxy_digest.as_ref());
-        let given_away = |_| Error::explain(ErrorType::ConnectionClosed, "its place was given to another");
-        let _use = in_use(digest).map_err(given_away)?;
+        let made = session.digest().map(|it| in_use(&cluster.definition().tls, it.into(), Instant::now)).transpose();
+        let _use = made.map_err(|_| Error::explain(ErrorType::ConnectionClosed, "it cannot be used"))?;
         frame(&mut head, &session, &peer, &authority, body.len())?;
         let is_empty = body.is_empty();
         session.write_request_header(Box::new(head)).await?;

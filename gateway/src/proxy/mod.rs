@@ -36,6 +36,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use crate::local_reply::Reason;
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
+use crate::upstream::connection::Unusable;
 use crate::upstream::retry::Failure;
 use attempt::Chance;
 use exchange::Exchange;
@@ -155,10 +156,17 @@ impl ProxyHttp for Gateway {
         digest: Option<&pingora::protocols::Digest>,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.connected(digest).map_err(|_| {
-            let mut error = Error::explain(ErrorType::ConnectionClosed, "its place was given to another");
-            error.set_retry(true);
-            error
+        exchange.connected(digest, Instant::now).map_err(|unusable| match unusable {
+            Unusable::Closing => {
+                let mut error = Error::explain(ErrorType::ConnectionClosed, "it takes no more requests");
+                error.set_retry(true);
+                error
+            }
+            Unusable::Revoked => {
+                let mut error = Error::explain(ErrorType::InvalidCert, "the certificate is revoked");
+                error.as_up();
+                error
+            }
         })
     }
 

@@ -66,6 +66,7 @@ fn reason(error: &Error, exchange: &Exchange) -> Reason {
             | ErrorType::InvalidH2
             | ErrorType::H2Downgrade,
         ) => Reason::UpstreamProtocol,
+        (ErrorSource::Upstream, ErrorType::InvalidCert) => Reason::ConnectFailure,
         (ErrorSource::Upstream, _) => Reason::UpstreamClosed,
         // Pingora's own checks of a request, such as what `Connection` may name.
         (ErrorSource::Internal | ErrorSource::Unset, ErrorType::InvalidHTTPHeader) => Reason::MalformedHead,
@@ -109,6 +110,9 @@ pub(super) fn record(
 ) {
     let observation = observe(session, error, exchange);
     telemetry.series.observe(&observation);
+    if let Some(prefix) = exchange.route().and_then(|it| it.stat_prefix.as_ref()) {
+        telemetry.routes.observe(prefix, observation.status, observation.duration);
+    }
     if let AccessLog::On { file: _, format } = &exchange.snapshot.settings.access_log {
         let facts = RequestFacts { session, exchange, error, worker };
         telemetry.access_log.append(facts.worker, |line| format.render(&facts, line));

@@ -19,8 +19,8 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::series::DestinationLabels;
 use crate::upstream::balancer::Draw;
 use crate::upstream::cluster::Cluster;
-use crate::upstream::connections::Use;
-use crate::upstream::dial::{TRANSPORT, in_use};
+use crate::upstream::connection::Use;
+use crate::upstream::dial::{Made, TRANSPORT, in_use};
 use crate::upstream::endpoint::{Endpoint, Lease};
 use crate::upstream::hash;
 use crate::upstream::outlier::Outcome;
@@ -127,8 +127,11 @@ impl ServeTcp {
         if opened.as_ref().err() != Some(&Reason::Overflow) {
             cluster.report(lease.endpoint(), outcome, Instant::now);
         }
-        // A connection that was just made is nobody's to close.
-        opened.map(|stream| ((lease, in_use(stream.get_proxy_digest().as_ref()).unwrap_or_default()), stream))
+        let stream = opened?;
+        let (proxy, tls) = (stream.get_proxy_digest(), stream.get_ssl_digest());
+        let made = Made { proxy: proxy.as_ref(), tls: tls.as_deref() };
+        let taken = in_use(&cluster.definition().tls, made, Instant::now).map_err(|_| Reason::ConnectFailure)?;
+        Ok(((lease, taken), stream))
     }
 }
 

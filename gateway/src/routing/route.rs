@@ -99,6 +99,8 @@ pub struct ServiceOrigin {
 pub struct Route {
     /// Name for logs; empty when the rule has none.
     pub name: Arc<str>,
+    /// Name of its own metrics, if it has any.
+    pub stat_prefix: Option<Arc<str>>,
     /// Where it was written.
     pub origin: RouteOrigin,
     /// What the path must be.

@@ -9,6 +9,7 @@ pub mod messages;
 
 pub mod metrics;
 pub mod process;
+pub mod route_series;
 pub mod series;
 pub mod tcp_series;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use log_writer::LogWriter;
 use metrics::Metrics;
+use route_series::RouteSeries;
 use series::RequestSeries;
 use tcp_series::TcpSeries;
 
@@ -27,6 +29,8 @@ pub struct Telemetry {
     pub series: RequestSeries,
     /// Istio's metrics of TCP connections.
     pub tcp: TcpSeries,
+    /// Metrics of single routes.
+    pub routes: RouteSeries,
     /// Our own metrics, and the registry of all.
     pub metrics: Metrics,
 }

@@ -47,7 +47,7 @@ pub(super) const LABELS: [&str; 25] = [
 ];
 
 /// Envoy's buckets, the same for milliseconds and bytes, since dashboards add them up over proxies.
-const BUCKETS: [f64; 19] = [
+pub(super) const BUCKETS: [f64; 19] = [
     0.5,
     1.0,
     5.0,
@@ -269,7 +269,7 @@ impl SourceLabels {
 }
 
 /// Whole milliseconds, as Envoy counts them.
-fn milliseconds(span: Duration) -> f64 {
+pub(super) fn milliseconds(span: Duration) -> f64 {
     f64::from(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
 }
 

@@ -17,9 +17,10 @@ use super::connections::Connections;
 use super::definition::{self, Definition, Discovery, Member};
 use super::dial::{Dial, Opening};
 use super::endpoint::{Endpoint, Lease};
-use super::limits::Load;
+use super::limits::{Load, RetryLimit, Slot};
 use super::outlier::{self, Outcome};
 use super::tiers::Tiers;
+use super::window::Window;
 
 /// How often another endpoint is drawn when the first was tried before (Istio's default).
 const REDRAWS: usize = 5;
@@ -33,6 +34,8 @@ pub struct Cluster {
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     tiers: ArcSwap<Tiers>,
     load: Arc<Load>,
+    /// Requests that count for the retry budget after their end.
+    recent: Option<Window>,
     connections: Arc<Connections>,
     dial: Arc<Dial>,
     /// What keeps its connections apart from those of others to the same address.
@@ -55,6 +58,7 @@ impl Cluster {
             endpoints: ArcSwap::from_pointee(before.map_or_else(Vec::new, |it| it.endpoints().to_vec())),
             tiers: ArcSwap::from_pointee(Tiers::default()),
             load,
+            recent: lookback(&definition.limits.retries).map(|it| Window::new(it, now)),
             connections,
             changing: Mutex::new(()),
             definition,
@@ -81,6 +85,21 @@ impl Cluster {
     /// What it is asked now.
     pub fn load(&self) -> &Arc<Load> {
         &self.load
+    }
+
+    /// A place for a request.
+    pub fn admit(&self, now: impl Fn() -> Instant) -> Option<Slot> {
+        let slot = self.load.request(&self.definition.limits)?;
+        if let Some(recent) = &self.recent {
+            recent.add(now());
+        }
+        Some(slot)
+    }
+
+    /// A place for a retry.
+    pub fn admit_retry(&self, now: impl Fn() -> Instant) -> Option<Slot> {
+        let recent = self.recent.as_ref().map_or(0, |it| it.total(now()));
+        self.load.retry(&self.definition.limits, recent)
     }
 
     /// Its connections.
@@ -209,6 +228,14 @@ impl Cluster {
         let before = self.tiers.load();
         let tiers = Tiers::new(&self.endpoints.load(), &self.definition.division, now, &before);
         self.tiers.store(Arc::new(tiers));
+    }
+}
+
+/// How long requests count for the retry budget after their end.
+fn lookback(limit: &RetryLimit) -> Option<Duration> {
+    match limit {
+        RetryLimit::Fixed(_) => None,
+        RetryLimit::Budget { share: _, least: _, lookback } => Some(*lookback).filter(|it| !it.is_zero()),
     }
 }
 

@@ -6,17 +6,20 @@
 //! Requests of HTTP/1.1 wait for their turn before they look into their pool, first come
 //! first served and within the bound on waiting, so that a connection goes from one request
 //! to the next. Clusters without a bound pay for a counter only.
+//!
+//! A connection of HTTP/2 cannot be told with a request that it is the last. Where its age or
+//! its requests are bounded, whoever finds it spent begins a new generation of connections;
+//! those of older ones get no more requests and are closed when the last of theirs has ended.
 
-use std::io;
 use std::net::{Shutdown, TcpStream as SyncStream};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::connection::Connection;
 use super::definition::{Definition, Protocol};
 use super::limits::{Limits, Load};
 
@@ -24,9 +27,16 @@ use super::limits::{Limits, Load};
 #[derive(Debug)]
 pub struct Connections {
     limit: u32,
+    /// Requests of one connection; 0 is no bound.
+    pub(super) most: u32,
+    /// Age at which a connection gets no more requests.
+    pub(super) oldest: Option<Duration>,
+    /// Whether spent connections are left for those of a new generation.
+    pub(super) rotates: bool,
+    generation: AtomicU32,
     open: Mutex<Vec<Open>>,
     /// Somebody may go on: a connection is closed, or not in use any more.
-    freed: Notify,
+    pub(super) freed: Notify,
     number: AtomicU32,
     /// One permit for each request of HTTP/1.1 that may have a connection, where they are bounded.
     turns: Option<Arc<Semaphore>>,
@@ -38,27 +48,26 @@ pub struct Turn(#[expect(dead_code, reason = "its drop is what counts")] Option<
 
 /// One connection under a bound.
 #[derive(Debug)]
-struct Open {
+pub(super) struct Open {
     number: u32,
     /// A second handle, to close it from outside its pool; absent while it is being made.
-    handle: Option<SyncStream>,
-    users: u32,
+    pub(super) handle: Option<SyncStream>,
+    pub(super) users: u32,
     /// It was told to close already.
-    closing: bool,
+    pub(super) closing: bool,
+    pub(super) generation: u32,
 }
 
-/// One connection, shared by the requests on it; dropped when its socket is closed.
-#[derive(Debug)]
-pub struct Connection {
-    of: Arc<Connections>,
-    number: u32,
-    opened: Instant,
-    requests: AtomicU32,
+impl Open {
+    /// Tells it to close; its pool sees the end and lets go of it.
+    pub(super) fn close(&mut self) {
+        if let Some(handle) = self.handle.as_ref().filter(|_| !self.closing) {
+            // One that is closed already is as good.
+            handle.shutdown(Shutdown::Both).unwrap_or_default();
+            self.closing = true;
+        }
+    }
 }
-
-/// One request on a connection; dropping it ends the use.
-#[derive(Debug)]
-pub struct Use(Arc<Connection>);
 
 impl Connections {
     /// None yet.
@@ -70,11 +79,40 @@ impl Connections {
         };
         let turns = (limit != u32::MAX && !shares_connections)
             .then(|| Arc::new(Semaphore::new((limit as usize).min(Semaphore::MAX_PERMITS))));
-        Self { turns, limit, open: Mutex::default(), freed: Notify::new(), number: AtomicU32::new(0) }
+        let (most, oldest) = (definition.pool.max_requests, definition.pool.max_age);
+        Self {
+            turns,
+            limit,
+            most,
+            oldest,
+            rotates: shares_connections && (most > 0 || oldest.is_some()),
+            generation: AtomicU32::new(0),
+            open: Mutex::default(),
+            freed: Notify::new(),
+            number: AtomicU32::new(0),
+        }
     }
 
-    fn is_bounded(&self) -> bool {
+    /// Which connections get requests now; those of other generations must not be found.
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Begins the next generation after `spent`, if nobody did yet.
+    pub(super) fn turn_over(&self, spent: u32) {
+        let next = spent.wrapping_add(1);
+        if self.generation.compare_exchange(spent, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.locked().iter_mut().filter(|it| it.users == 0 && it.generation != next).for_each(Open::close);
+        }
+    }
+
+    pub(super) fn is_bounded(&self) -> bool {
         self.limit != u32::MAX
+    }
+
+    /// Whether connections are closed from outside their pools, for which they must be known.
+    pub(super) fn is_listed(&self) -> bool {
+        self.is_bounded() || self.rotates
     }
 
     /// Whether every connection that may be is in use.
@@ -91,15 +129,11 @@ impl Connections {
         let mut open = self.locked();
         if open.len() < self.limit as usize {
             let number = self.number.fetch_add(1, Ordering::Relaxed);
-            open.push(Open { number, handle: None, users: 1, closing: false });
+            open.push(Open { number, handle: None, users: 1, closing: false, generation: self.generation() });
             return Some(number);
         }
-        if let Some(unused) = open.iter_mut().find(|it| it.users == 0 && !it.closing)
-            && let Some(handle) = &unused.handle
-        {
-            // Its pool sees the end and lets go of it; one that is closed already is as good.
-            handle.shutdown(Shutdown::Both).unwrap_or_default();
-            unused.closing = true;
+        if let Some(unused) = open.iter_mut().find(|it| it.users == 0 && !it.closing) {
+            unused.close();
         }
         None
     }
@@ -117,7 +151,7 @@ impl Connections {
 
     /// A place for one connection.
     async fn take(&self, load: &Arc<Load>, limits: &Limits) -> Option<u32> {
-        if !self.is_bounded() {
+        if !self.is_listed() {
             return Some(self.number.fetch_add(1, Ordering::Relaxed));
         }
         let mut waiting = None;
@@ -138,84 +172,24 @@ impl Connections {
     /// A connection in a place; the place is free again when it is dropped, however that happens.
     pub(super) async fn open(self: &Arc<Self>, load: &Arc<Load>, limits: &Limits) -> Option<Arc<Connection>> {
         let number = self.take(load, limits).await?;
-        Some(Arc::new(Connection { of: Arc::clone(self), number, opened: Instant::now(), requests: AtomicU32::new(0) }))
+        Some(Connection::new(self, number, Instant::now()))
     }
 
-    fn change(&self, number: u32, change: impl FnOnce(&mut Open)) {
-        if self.is_bounded()
+    pub(super) fn change(&self, number: u32, change: impl FnOnce(&mut Open)) {
+        if self.is_listed()
             && let Some(it) = self.locked().iter_mut().find(|it| it.number == number)
         {
             change(it);
         }
     }
 
-    fn remove(&self, number: u32) {
-        if self.is_bounded() {
+    pub(super) fn remove(&self, number: u32) {
+        if self.is_listed() {
             self.locked().retain(|it| it.number != number);
             self.freed.notify_one();
         }
     }
 }
-
-impl Connection {
-    /// Learns the second handle, by which it can be closed from outside its pool.
-    pub(super) fn made(&self, stream: TcpStream) -> io::Result<TcpStream> {
-        if !self.of.is_bounded() {
-            return Ok(stream);
-        }
-        let stream = stream.into_std()?;
-        let second = stream.try_clone()?;
-        self.of.change(self.number, |it| it.handle = Some(second));
-        TcpStream::from_std(stream)
-    }
-
-    /// Counts a request on it; [`Closing`] when it was told to close while it lay in its pool.
-    pub fn begin(self: &Arc<Self>) -> Result<Use, Closing> {
-        let mut closing = false;
-        // The first use is the one that it was made for, which counts since then.
-        if self.requests.fetch_add(1, Ordering::Relaxed) > 0 {
-            self.of.change(self.number, |it| {
-                closing = it.closing;
-                it.users += u32::from(!closing);
-            });
-        }
-        if closing { Err(Closing) } else { Ok(Use(Arc::clone(self))) }
-    }
-
-    /// Whether the request on it shall be its last.
-    pub fn is_spent(&self, definition: &Definition, now: impl Fn() -> Instant) -> bool {
-        let (most, oldest) = (definition.pool.max_requests, definition.pool.max_age);
-        (most > 0 && self.requests.load(Ordering::Relaxed) >= most)
-            || oldest.is_some_and(|it| now().saturating_duration_since(self.opened) >= it)
-    }
-}
-
-impl Use {
-    /// The connection.
-    pub fn of(&self) -> &Connection {
-        &self.0
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.of.remove(self.number);
-    }
-}
-
-impl Drop for Use {
-    fn drop(&mut self) {
-        let of = &self.0.of;
-        of.change(self.0.number, |it| it.users = it.users.saturating_sub(1));
-        if of.is_bounded() {
-            of.freed.notify_one();
-        }
-    }
-}
-
-/// Why a connection cannot be used: another needs its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closing;
 
 /// Why no connection was made although an endpoint is there: too many wait already.
 #[derive(Debug)]

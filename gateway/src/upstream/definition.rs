@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderName;
+use pingora::protocols::tls::SslDigest;
 
 use super::address::Address;
 use super::endpoint::Place;
@@ -10,7 +11,7 @@ use super::health::Check;
 use super::limits::Limits;
 use super::outlier::Detection;
 use super::tiers::Division;
-use super::tls::{Authorities, Identity};
+use super::tls::{Authorities, Identity, Revoked};
 use crate::l4::tunnel::Tunnel;
 
 /// Which version of HTTP an upstream is spoken to in.
@@ -39,9 +40,23 @@ pub enum Tls {
         authorities: Option<Authorities>,
         /// Certificate to show.
         identity: Option<Identity>,
+        /// Certificates that are not accepted any more.
+        revoked: Option<Revoked>,
     },
     /// What TLS needs is not there; nothing is sent in plain text instead.
     Unavailable,
+}
+
+impl Tls {
+    /// Whether a connection that was made may be used; the handshake has checked the rest.
+    pub fn admits(&self, made: Option<&SslDigest>) -> bool {
+        match self {
+            Self::On { revoked: Some(revoked), .. } => {
+                made.and_then(|it| it.serial_number.as_ref()).is_some_and(|it| !revoked.contains(it))
+            }
+            Self::On { revoked: None, .. } | Self::Off | Self::Unavailable => true,
+        }
+    }
 }
 
 /// One endpoint, or one name that stands for some.

@@ -2,35 +2,55 @@
 
 use std::io;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::connectors::TransportConnector;
 use pingora::connectors::l4::Connect;
 use pingora::http::ResponseHeader;
-use pingora::protocols::GetProxyDigest as _;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::VirtualSocketStream;
 use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{Digest, GetProxyDigest as _};
 use pingora::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::connections::{Closing, Connection, Connections, Overflow, Use};
-use super::definition::Definition;
+use super::connection::{Connection, Unusable, Use};
+use super::connections::{Connections, Overflow};
+use super::definition::{Definition, Tls};
 use super::limits::{Limits, Load};
 use super::turns::Turns;
 
 /// Makes connections that belong to no pool; made with the first, since it reads the system's authorities.
 pub static TRANSPORT: LazyLock<TransportConnector> = LazyLock::new(|| TransportConnector::new(None));
 
-/// Counts a use of a connection that was made here; it ends when what is returned is dropped.
+/// What is known of a connection that was made, or found in a pool.
+#[derive(Debug, Clone, Copy)]
+pub struct Made<'a> {
+    /// What this module left on it.
+    pub proxy: Option<&'a Arc<ProxyDigest>>,
+    /// What the handshake found.
+    pub tls: Option<&'a SslDigest>,
+}
+
+impl<'a> From<&'a Digest> for Made<'a> {
+    fn from(digest: &'a Digest) -> Self {
+        Self { proxy: digest.proxy_digest.as_ref(), tls: digest.ssl_digest.as_deref() }
+    }
+}
+
+/// Counts a use of a connection to a cluster; it ends when what is returned is dropped.
 ///
 /// Whoever works on a connection must hold one: one that nobody uses may be closed for another.
-pub fn in_use(digest: Option<&Arc<ProxyDigest>>) -> std::result::Result<Option<Use>, Closing> {
-    let made = digest.and_then(|it| it.user_data.as_ref()?.downcast_ref::<Arc<Connection>>());
-    made.map(Connection::begin).transpose()
+pub fn in_use(tls: &Tls, made: Made<'_>, now: impl Fn() -> Instant) -> std::result::Result<Option<Use>, Unusable> {
+    if !tls.admits(made.tls) {
+        return Err(Unusable::Revoked);
+    }
+    let connection = made.proxy.and_then(|it| it.user_data.as_ref()?.downcast_ref::<Arc<Connection>>());
+    connection.map(|it| it.begin(now)).transpose()
 }
 
 /// Makes connections for the requests of a cluster.

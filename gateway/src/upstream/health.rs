@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 
 use super::address::Address;
 use super::cluster::Cluster;
+use super::connection::Unusable;
+use super::definition::Tls;
 use super::dial::{TRANSPORT, in_use};
 use super::endpoint::Endpoint;
 use super::peer::{self, Asker};
@@ -127,6 +129,7 @@ async fn round(cluster: &Arc<Cluster>, check: &Check, rows: &mut HashMap<Address
 
 async fn ask(cluster: &Cluster, endpoint: &Endpoint, probe: &Probe) -> Result<bool> {
     let own = &cluster.definition().host;
+    let tls = &cluster.definition().tls;
     let authority = match probe {
         Probe::Http { path: _, host, statuses: _ } => host,
         Probe::Grpc { service: _ } | Probe::Tcp => own,
@@ -136,12 +139,12 @@ async fn ask(cluster: &Cluster, endpoint: &Endpoint, probe: &Probe) -> Result<bo
     match probe {
         Probe::Tcp => TRANSPORT.new_stream(&*peer).await.map(|_| true),
         Probe::Http { path, host, statuses } => {
-            let (status, _) = exchange(&peer, "GET", path, host, None).await?;
+            let (status, _) = exchange(&peer, ("GET", path, None), host, tls).await?;
             Ok(statuses.iter().any(|(first, last)| (*first..=*last).contains(&status)))
         }
         Probe::Grpc { service } => {
             peer.options.set_http_version(2, 2);
-            let (status, body) = exchange(&peer, "POST", GRPC_PATH, own, Some(question(service))).await?;
+            let (status, body) = exchange(&peer, ("POST", GRPC_PATH, Some(question(service))), own, tls).await?;
             Ok(status == 200 && is_serving(&body))
         }
     }
@@ -150,14 +153,16 @@ async fn ask(cluster: &Cluster, endpoint: &Endpoint, probe: &Probe) -> Result<bo
 /// One request and its answer.
 async fn exchange(
     peer: &HttpPeer,
-    method: &str,
-    path: &str,
+    (method, path, body): (&str, &str, Option<Bytes>),
     host: &str,
-    body: Option<Bytes>,
+    tls: &Tls,
 ) -> Result<(u16, Vec<u8>)> {
     let (mut session, _) = HTTP.get_http_session(peer).await?;
     // Nothing is kept for the next probe, so nobody can have given it away.
-    let _use = in_use(session.digest().and_then(|it| it.proxy_digest.as_ref()));
+    let made = session.digest().map(|it| in_use(tls, it.into(), Instant::now));
+    if matches!(made, Some(Err(Unusable::Revoked))) {
+        return Err(Error::explain(ErrorType::InvalidCert, "the certificate is revoked"));
+    }
     let mut head = RequestHeader::build(method, path.as_bytes(), None)?;
     head.insert_header(header::USER_AGENT, "sluice-health-check")?;
     if session.as_http2().is_some() {

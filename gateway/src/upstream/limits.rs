@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Bounds of a cluster; `u32::MAX` is none, as Istio's defaults are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +33,8 @@ pub enum RetryLimit {
         share: u32,
         /// Admitted however few requests there are.
         least: u32,
+        /// Requests that began this long ago count as well; zero counts those under way alone.
+        lookback: Duration,
     },
 }
 
@@ -43,7 +46,7 @@ impl Default for Limits {
 
 impl Default for RetryLimit {
     fn default() -> Self {
-        Self::Budget { share: 2000, least: 3 }
+        Self::Budget { share: 2000, least: 3, lookback: Duration::ZERO }
     }
 }
 
@@ -117,12 +120,12 @@ impl Load {
         self.take(Kind::Pending, limits.pending)
     }
 
-    /// A place for a retry.
-    pub fn retry(self: &Arc<Self>, limits: &Limits) -> Option<Slot> {
+    /// A place for a retry; `recent` is how many requests began within the budget's lookback.
+    pub fn retry(self: &Arc<Self>, limits: &Limits, recent: u32) -> Option<Slot> {
         let limit = match limits.retries {
             RetryLimit::Fixed(it) => it,
-            RetryLimit::Budget { share, least } => {
-                let part = u64::from(self.requests()) * u64::from(share) / 10_000;
+            RetryLimit::Budget { share, least, lookback: _ } => {
+                let part = u64::from(self.requests().max(recent)) * u64::from(share) / 10_000;
                 least.max(u32::try_from(part).unwrap_or(u32::MAX))
             }
         };
@@ -161,13 +164,14 @@ mod tests {
         let load = Arc::new(Load::default());
         let limits = Limits::default();
         let admitted = || {
-            let slots: Vec<_> = std::iter::from_fn(|| load.retry(&limits)).take(100).collect();
+            let slots: Vec<_> = std::iter::from_fn(|| load.retry(&limits, 0)).take(100).collect();
             slots.len()
         };
         assert_eq!(admitted(), 3);
         let _requests: Vec<_> = (0..50).filter_map(|_| load.request(&limits)).collect();
         assert_eq!(admitted(), 10);
+        assert!(load.retry(&limits, 500).is_some(), "those that ended count too");
         let none = Limits { retries: RetryLimit::Fixed(0), ..limits };
-        assert!(load.retry(&none).is_none());
+        assert!(load.retry(&none, 500).is_none());
     }
 }

@@ -40,7 +40,7 @@ pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, asker: Asker<'_>) ->
     let (tls, sni, verify) = match &definition.tls {
         Tls::Off => (false, String::new(), true),
         Tls::Unavailable => return Err(Error::explain(ErrorType::InvalidCert, "no certificate to show or to trust")),
-        Tls::On { sni, verify, authorities: _, identity: _ } => {
+        Tls::On { sni, verify, authorities: _, identity: _, revoked: _ } => {
             let name = sni.as_deref().unwrap_or_else(|| host_of(asker.authority));
             (true, name.to_owned(), *verify)
         }
@@ -53,7 +53,7 @@ pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, asker: Asker<'_>) ->
             HttpPeer::new_uds(path, tls, sni)?
         }
     };
-    if let Tls::On { sni: _, verify: _, authorities, identity } = &definition.tls {
+    if let Tls::On { sni: _, verify: _, authorities, identity, revoked: _ } = &definition.tls {
         peer.client_cert_key = identity.as_ref().map(Identity::parsed);
         peer.options.ca = authorities.as_ref().map(Authorities::parsed);
     }
@@ -119,7 +119,8 @@ pub fn bound(peer: &mut HttpPeer, left: Duration) {
 
 /// What must be the same for two requests to share a connection and Pingora's own key leaves out.
 fn group(cluster: &Cluster, kind: (bool, bool), client: Option<Told>) -> u64 {
-    let kind = u64::from(kind.0) | u64::from(kind.1) << 1;
+    let generation = u64::from(cluster.connections().generation());
+    let kind = u64::from(kind.0) | u64::from(kind.1) << 1 | generation << 2;
     let shared = mix(cluster.group().wrapping_add(kind));
     let Some(client) = client else { return shared };
     let mut hasher = DefaultHasher::new();

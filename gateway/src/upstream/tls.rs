@@ -3,6 +3,7 @@
 //! Pingora panics on what is no certificate or key, so nothing gets there that was not
 //! parsed here before. Two are the same when their bytes are.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
 /// Authorities whose certificates are trusted.
 #[derive(Clone)]
@@ -25,6 +26,39 @@ pub struct Authorities {
 pub struct Identity {
     pem: Arc<[u8]>,
     parsed: Arc<CertKey>,
+}
+
+/// Certificates that are not accepted any more, by their serial numbers.
+///
+/// Pingora's verifier knows no revocation, so the server's own certificate is looked up after
+/// the handshake; authorities between it and the root are not.
+#[derive(Clone)]
+pub struct Revoked {
+    pem: Arc<[u8]>,
+    serials: Arc<HashSet<String>>,
+}
+
+impl Revoked {
+    /// The revocation lists in a PEM text; at least one.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, String> {
+        let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+        let lists = lists.map_err(|error| format!("not PEM: {error}"))?;
+        if lists.is_empty() {
+            return Err("no revocation list".to_owned());
+        }
+        let mut serials = HashSet::new();
+        for it in &lists {
+            let (_, list) =
+                CertificateRevocationList::from_der(it).map_err(|error| format!("not a revocation list: {error}"))?;
+            serials.extend(list.iter_revoked_certificates().map(|it| it.raw_serial_as_string()));
+        }
+        Ok(Self { pem: pem.into(), serials: Arc::new(serials) })
+    }
+
+    /// Whether a certificate of this serial number is among them; in hex with colons.
+    pub fn contains(&self, serial: &str) -> bool {
+        self.serials.contains(serial)
+    }
 }
 
 impl Authorities {
@@ -99,6 +133,7 @@ macro_rules! by_bytes {
 
 by_bytes!(Authorities);
 by_bytes!(Identity);
+by_bytes!(Revoked);
 
 #[cfg(test)]
 mod tests {
@@ -113,9 +148,11 @@ mod tests {
             wrap("CERTIFICATE", "AAAA"),
             wrap("CERTIFICATE", "!!!!"),
             wrap("PRIVATE KEY", "AAAA"),
+            wrap("X509 CRL", "AAAA"),
         ] {
             assert!(Authorities::from_pem(text.as_bytes()).is_err(), "{text}");
             assert!(Identity::from_pem(text.as_bytes(), text.as_bytes()).is_err(), "{text}");
+            assert!(Revoked::from_pem(text.as_bytes()).is_err(), "{text}");
         }
     }
 }

@@ -13,6 +13,7 @@ fn route(path: PathPattern, method: Option<&str>, number: u32) -> Arc<Route> {
     let service = ServiceOrigin { name: "".into(), file: "".into(), document: 0, item: None };
     Arc::new(Route {
         name: "".into(),
+        stat_prefix: None,
         origin: RouteOrigin { service: Arc::new(service), rule: number, condition: None },
         path,
         conditions: method.into_iter().map(|it| Condition::Method(TextPattern::Exact(it.into()))).collect(),
