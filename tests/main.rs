@@ -17,6 +17,8 @@ mod traffic;
 mod chaos;
 /// gRPC and gRPC-Web.
 mod grpc;
+/// TLS at the edge: servers by SNI, client certificates, pass-through, rotation.
+mod tls;
 /// TLS towards upstreams.
 mod upstream_tls;
 /// TCP listeners.

@@ -45,3 +45,4 @@ pub mod l4;
 pub mod local_reply;
 pub mod telemetry;
 pub mod text;
+pub mod network;

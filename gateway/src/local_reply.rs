@@ -40,6 +40,8 @@ pub enum Reason {
     ConnectRefused,
     /// No virtual host or no route matches.
     NoRoute,
+    /// The host belongs to a server that its client has to come to by a connection of its own (RFC 9110 §15.5.20).
+    Misdirected,
     /// The virtual host is for https only.
     HttpsRedirect,
     /// The route redirects.
@@ -84,6 +86,7 @@ impl Reason {
             Self::OldProtocol => 426,
             Self::ConnectRefused => 405,
             Self::NoRoute => 404,
+            Self::Misdirected => 421,
             Self::HttpsRedirect | Self::Redirect => 301,
             Self::DirectResponse | Self::Preflight => 200,
             Self::NoCluster
@@ -104,7 +107,7 @@ impl Reason {
         match self {
             Self::MalformedHead | Self::HeadTooLarge | Self::MalformedBody | Self::OldProtocol => "DPE",
             Self::HeadTimeout | Self::BodyTimeout => "SI",
-            Self::NoRoute => "NR",
+            Self::NoRoute | Self::Misdirected => "NR",
             Self::NoCluster => "NC",
             Self::FaultAbort => "FI",
             Self::NoHealthyEndpoint => "UH",
@@ -137,6 +140,7 @@ impl Reason {
             Self::OldProtocol => "low_version",
             Self::ConnectRefused => "connect_refused",
             Self::NoRoute => "route_not_found",
+            Self::Misdirected => "misdirected_request",
             Self::HttpsRedirect | Self::Redirect | Self::DirectResponse => "direct_response",
             Self::Preflight => "cors_preflight",
             Self::NoCluster => "cluster_not_found",
@@ -180,6 +184,7 @@ impl Reason {
             | Self::OldProtocol
             | Self::ConnectRefused
             | Self::NoRoute
+            | Self::Misdirected
             | Self::HttpsRedirect
             | Self::Redirect
             | Self::DirectResponse
@@ -194,6 +199,7 @@ impl Reason {
     pub fn keeps_connection(self) -> bool {
         match self {
             Self::NoRoute
+            | Self::Misdirected
             | Self::HttpsRedirect
             | Self::Redirect
             | Self::DirectResponse

@@ -17,7 +17,7 @@ use crate::listener::accept::Serve;
 use crate::listener::limits::ConnectionCounts;
 use crate::listener::set::{ListenerKey, ListenerSet, Worker};
 use crate::proxy::serve::ServeHttp;
-use crate::reload::{Candidate, Reloader, watch};
+use crate::reload::{Candidate, Reloader, certificates, watch};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_writer::LogWriter;
@@ -82,34 +82,14 @@ fn telemetry(snapshot: &Snapshot, workers: usize) -> anyhow::Result<Telemetry> {
 /// A configuration without ports.
 fn placeholder(first: &Snapshot) -> Snapshot {
     use crate::snapshot::{AccessLog, Settings};
-    let Settings {
-        normalization,
-        trusted_proxies,
-        connections,
-        max_connections,
-        max_connections_per_client,
-        retry_buffer,
-        access_log: _,
-        node,
-        drain,
-    } = &first.settings;
     Snapshot {
         generation: 0,
         compiled: SystemTime::UNIX_EPOCH,
         listeners: Vec::new(),
         retired: Vec::new(),
         clusters: std::collections::HashMap::new(),
-        settings: Settings {
-            normalization: *normalization,
-            trusted_proxies: *trusted_proxies,
-            connections: *connections,
-            max_connections: *max_connections,
-            max_connections_per_client: *max_connections_per_client,
-            retry_buffer: *retry_buffer,
-            access_log: AccessLog::Off,
-            node: node.clone(),
-            drain: *drain,
-        },
+        tls_servers: std::collections::HashMap::new(),
+        settings: Settings { access_log: AccessLog::Off, ..first.settings.clone() },
     }
 }
 
@@ -148,6 +128,7 @@ async fn serve(
     let admin_address = admin.address();
     tokio::spawn(health.serve(Arc::new(Health { readiness: Arc::clone(&readiness) })));
     tokio::spawn(admin.serve(Arc::new(Admin { reloader: Arc::clone(&reloader), readiness: Arc::clone(&readiness) })));
+    tokio::spawn(certificates::follow(Arc::clone(&reloader)));
     if watch {
         tokio::spawn(follow_files(Arc::clone(&reloader)));
     }

@@ -1,13 +1,13 @@
 //! A raw HTTP/1.1 client that sends what it is told, and reads one response at a time.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 
 use super::PATIENCE;
 
 /// One connection.
-pub(crate) struct Client {
-    stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    stream: S,
     unread: Vec<u8>,
 }
 
@@ -52,7 +52,26 @@ impl Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: io::Read + io::Write> Client<S> {
+    /// A client on a stream that is there.
+    pub(crate) fn over(stream: S) -> Self {
         Self { stream, unread: Vec::new() }
+    }
+
+    /// The stream.
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    /// Sends these bytes and reads until the other side closes.
+    pub(crate) fn send_raw(&mut self, bytes: &str) -> Vec<u8> {
+        self.write(bytes.as_bytes());
+        while self.fill().is_ok() {}
+        std::mem::take(&mut self.unread)
     }
 
     /// Asks for a path of a host.

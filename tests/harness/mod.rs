@@ -70,7 +70,7 @@ pub(crate) fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T
 
 /// Settings that bind everything on loopback; the ports of Gateways become free ones.
 pub(crate) fn settings(more: &str) -> String {
-    let ports: String = (1..=9).map(|it| format!("\"808{it}\": 0, ")).collect();
+    let ports: String = (8081..=8089).chain([443]).map(|it| format!("\"{it}\": 0, ")).collect();
     format!(
         "apiVersion: sluice.dev/v1alpha1\nkind: GatewaySettings\nmetadata: {{name: default}}\nspec:\n  bindAddress: 127.0.0.1\n  portMap: {{\"80\": 0, {ports}}}\n  admin: {{address: \"127.0.0.1:0\"}}\n  health: {{address: \"127.0.0.1:0\"}}\n  workers: 2\n{more}\n"
     )

@@ -1,13 +1,14 @@
 //! An authority, certificates it signed, and a TLS server that says who asked.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair,
-    RevokedCertParams, SerialNumber, date_time_ymd,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -15,7 +16,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{
+    ALL_VERSIONS, ClientConfig, ClientConnection, HandshakeKind, StreamOwned, SupportedProtocolVersion,
+};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+
+use super::client::{Client, Response};
 
 /// An authority of our own.
 pub(crate) struct Authority {
@@ -28,6 +34,97 @@ pub(crate) struct Signed {
     pub(crate) certificate: String,
     pub(crate) key: String,
     serial: u64,
+}
+
+/// How a client shakes hands.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    /// Name that it sends and checks.
+    pub(crate) name: &'a str,
+    /// Who must have signed the server's certificate.
+    pub(crate) authority: &'a Authority,
+    /// What it shows.
+    pub(crate) identity: Option<&'a Signed>,
+}
+
+/// A stream in TLS.
+pub(crate) type Secure = StreamOwned<ClientConnection, TcpStream>;
+
+impl<'a> Ask<'a> {
+    /// An anonymous client.
+    pub(crate) fn new(name: &'a str, authority: &'a Authority) -> Self {
+        Self { name, authority, identity: None }
+    }
+
+    /// One that shows a certificate.
+    pub(crate) fn with(self, identity: &'a Signed) -> Self {
+        Self { identity: Some(identity), ..self }
+    }
+
+    /// What rustls works with.
+    pub(crate) fn config(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+        let builder = builder.with_root_certificates(roots);
+        match self.identity {
+            None => builder.with_no_client_auth(),
+            Some(Signed { certificate, key, .. }) => {
+                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+            }
+        }
+    }
+
+    /// Shakes hands, to its end.
+    pub(crate) fn connect(&self, address: SocketAddr) -> io::Result<Client<Secure>> {
+        self.connect_by(&Arc::new(self.config(ALL_VERSIONS)), address)
+    }
+
+    /// Shakes hands as this configuration says.
+    pub(crate) fn connect_by(&self, config: &Arc<ClientConfig>, address: SocketAddr) -> io::Result<Client<Secure>> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(super::PATIENCE))?;
+        let name = self.name.to_owned().try_into().unwrap();
+        let mut connection = ClientConnection::new(Arc::clone(config), name).unwrap();
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        Ok(Client::over(StreamOwned::new(connection, stream)))
+    }
+
+    /// Shakes hands and asks for a path; a server may refuse only after its side is done.
+    pub(crate) fn get(&self, address: SocketAddr, path: &str) -> io::Result<Response> {
+        let mut client = self.connect(address)?;
+        client.write(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.name).as_bytes());
+        client.response()
+    }
+}
+
+impl Client<Secure> {
+    /// The certificate that the server showed (DER).
+    pub(crate) fn shown(&self) -> Vec<u8> {
+        self.stream().conn.peer_certificates().unwrap()[0].to_vec()
+    }
+
+    /// Whether the handshake went on where another had ended.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.stream().conn.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+}
+
+/// SHA-256 in hex.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    let suite = tokio_rustls::rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13().unwrap();
+    suite.common.hash_provider.hash(bytes).as_ref().iter().map(|it| format!("{it:02x}")).collect()
+}
+
+impl Signed {
+    /// The certificate (DER).
+    pub(crate) fn der(&self) -> Vec<u8> {
+        CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap().to_vec()
+    }
 }
 
 impl Authority {
@@ -44,10 +141,22 @@ impl Authority {
 
     /// A certificate for a name.
     pub(crate) fn sign(&self, name: &str) -> Signed {
+        self.sign_until(name, 2050)
+    }
+
+    /// A certificate for a name that ends with this year's beginning; a name with `://` is a URI.
+    pub(crate) fn sign_until(&self, name: &str, year: i32) -> Signed {
         let key = KeyPair::generate().unwrap();
         static SERIAL: AtomicU64 = AtomicU64::new(1000);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = if name.contains("://") {
+            let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+            params.subject_alt_names.push(SanType::URI(name.try_into().unwrap()));
+            params
+        } else {
+            CertificateParams::new(vec![name.to_owned()]).unwrap()
+        };
+        params.not_after = date_time_ymd(year, 1, 1);
         params.serial_number = Some(SerialNumber::from(serial));
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Signed { certificate, key: key.serialize_pem(), serial }

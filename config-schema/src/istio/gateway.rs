@@ -56,52 +56,36 @@ pub struct ServerTls {
     /// Plain HTTP only: answers every request with 301 to https.
     pub https_redirect: bool,
     /// What happens to TLS; unset means PASSTHROUGH.
-    #[schemars(extend("x-support" = "later"))]
     pub mode: Option<TlsMode>,
     /// Path of the certificate chain (PEM).
-    #[schemars(extend("x-support" = "later"))]
     pub server_certificate: String,
     /// Path of the private key (PEM).
-    #[schemars(extend("x-support" = "later"))]
     pub private_key: String,
     /// Path of the CA for client certificates (PEM).
-    #[schemars(extend("x-support" = "later"))]
     pub ca_certificates: String,
     /// Path of revoked client certificates (PEM).
-    #[schemars(extend("x-support" = "later"))]
     pub ca_crl: String,
     /// Secret with certificate, key and CA.
-    #[schemars(extend("x-support" = "later"))]
     pub credential_name: String,
     /// Up to two secrets, one RSA and one ECDSA.
-    #[schemars(extend("x-support" = "later"))]
     pub credential_names: Vec<String>,
     /// Secret with the CA alone.
-    #[schemars(extend("x-support" = "later"))]
     pub ca_cert_credential_name: String,
     /// Up to two certificates, one RSA and one ECDSA.
-    #[schemars(extend("x-support" = "later"))]
     pub tls_certificates: Vec<TlsCertificate>,
     /// Names of which a client certificate must carry one.
-    #[schemars(extend("x-support" = "later"))]
     pub subject_alt_names: Vec<String>,
     /// Base64 SHA-256 of admitted public keys.
-    #[schemars(extend("x-support" = "later"))]
     pub verify_certificate_spki: Vec<String>,
     /// Hex SHA-256 of admitted certificates.
-    #[schemars(extend("x-support" = "later"))]
     pub verify_certificate_hash: Vec<String>,
-    /// Lowest version; TLS_AUTO is 1.2.
-    #[schemars(extend("x-support" = "later"))]
+    /// Lowest version; TLS_AUTO is 1.2, and older ones are not spoken.
     pub min_protocol_version: Option<TlsVersion>,
     /// Highest version; TLS_AUTO is 1.3.
-    #[schemars(extend("x-support" = "later"))]
     pub max_protocol_version: Option<TlsVersion>,
-    /// OpenSSL names of admitted cipher suites of TLS 1.2.
-    #[schemars(extend("x-support" = "later"))]
+    /// OpenSSL names of admitted cipher suites of TLS 1.2; those without forward secrecy or AEAD are not spoken.
     pub cipher_suites: Vec<String>,
     /// Checks client certificates and admits bad ones all the same.
-    #[schemars(extend("x-support" = "later"))]
     pub insecure_skip_verify: Option<bool>,
 }
 

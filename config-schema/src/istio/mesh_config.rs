@@ -42,7 +42,6 @@ pub struct MeshConfig {
     /// Policy of hosts without a DestinationRule.
     pub default_traffic_policy: Option<TrafficPolicy>,
     /// TLS of servers that say nothing else.
-    #[schemars(extend("x-support" = "later"))]
     pub tls_defaults: Option<TlsDefaults>,
     /// Bound on connecting to an upstream; default 10s.
     pub connect_timeout: Option<Duration>,
@@ -185,10 +184,8 @@ pub struct GatewayTopology {
     /// Proxies whose X-Forwarded-For entries are trusted; default 0.
     pub num_trusted_proxies: u32,
     /// What happens to the client certificate header; default SANITIZE_SET.
-    #[schemars(extend("x-support" = "later"))]
     pub forward_client_cert_details: Option<ForwardClientCert>,
-    /// Expects a PROXY header on every connection.
-    #[schemars(extend("x-support" = "later"))]
+    /// Expects a PROXY header on every connection; `proxyProtocol` of the settings says from whom.
     pub proxy_protocol: Option<Value>,
 }
 

@@ -23,7 +23,6 @@ pub struct VirtualService {
     /// Rules for HTTP, the first that matches is taken.
     pub http: Vec<HttpRoute>,
     /// Rules for TLS that is passed through, by SNI.
-    #[schemars(extend("x-support" = "later"))]
     pub tls: Vec<TlsRoute>,
     /// Rules for TCP.
     pub tcp: Vec<TcpRoute>,

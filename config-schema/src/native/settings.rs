@@ -32,6 +32,10 @@ pub struct GatewaySettings {
     pub redis: Option<RedisSettings>,
     /// Certificates in files.
     pub secrets: Option<SecretsSettings>,
+    /// Certificates of a mesh, for servers of mode ISTIO_MUTUAL.
+    pub mesh_certificates: MeshCertificates,
+    /// Who tells the client's address with a PROXY header, on every port.
+    pub proxy_protocol: Option<ProxyProtocolSettings>,
     /// Worker threads; 0 is one per core.
     pub workers: u32,
     /// How names are resolved.
@@ -51,6 +55,8 @@ impl Default for GatewaySettings {
             mesh_config: MeshConfig::default(),
             redis: None,
             secrets: None,
+            mesh_certificates: MeshCertificates::default(),
+            proxy_protocol: None,
             workers: 0,
             dns: DnsSettings::default(),
             limits: Limits::default(),
@@ -128,6 +134,37 @@ pub struct RedisSettings {
 pub struct SecretsSettings {
     /// Folder with `<credentialName>/{tls.crt,tls.key,ca.crt,ca.crl}`.
     pub directory: String,
+}
+
+/// Certificates of a mesh, where Istio's agent puts them unless it is said otherwise; read anew when they change.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct MeshCertificates {
+    /// Path of the chain with the SPIFFE identity (PEM).
+    pub certificate_chain: String,
+    /// Path of its key (PEM).
+    pub private_key: String,
+    /// Path of the authorities of other identities (PEM).
+    pub root_certificates: String,
+}
+
+impl Default for MeshCertificates {
+    fn default() -> Self {
+        let path = |file: &str| format!("/etc/certs/{file}");
+        Self {
+            certificate_chain: path("cert-chain.pem"),
+            private_key: path("key.pem"),
+            root_certificates: path("root-cert.pem"),
+        }
+    }
+}
+
+/// Who tells the client's address with a PROXY header.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ProxyProtocolSettings {
+    /// Networks whose connections begin with a header, version 1 or 2; others are taken as direct clients.
+    pub trusted_sources: Vec<String>,
 }
 
 /// How names are resolved.

@@ -95,3 +95,11 @@ pub const HOST_NEVER_SERVED: Code = Code("SLU0023");
 pub const DOUBLE_SLASH: Code = Code("SLU0024");
 /// VirtualServices share a host, and their order decides.
 pub const SHARED_HOST: Code = Code("SLU0025");
+/// A certificate that is not valid now, or soon will not be.
+pub const CERTIFICATE_TIME: Code = Code("SLU0030");
+/// A certificate chain that clients cannot follow.
+pub const CERTIFICATE_CHAIN: Code = Code("SLU0031");
+/// A certificate that does not cover a host of its server.
+pub const CERTIFICATE_NAMES: Code = Code("SLU0032");
+/// A key that can be broken.
+pub const WEAK_KEY: Code = Code("SLU0033");

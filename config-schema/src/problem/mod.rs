@@ -195,6 +195,16 @@ impl Problems {
         self.entries.iter()
     }
 
+    /// The same as warnings, for who can go on in spite of them.
+    #[must_use]
+    pub fn as_warnings(mut self) -> Self {
+        for it in self.entries.iter_mut().filter(|it| it.severity == Severity::Error) {
+            it.severity = Severity::Warning;
+        }
+        self.refuses = false;
+        self
+    }
+
     /// Whether anything refuses the configuration.
     pub fn has_errors(&self) -> bool {
         self.refuses

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::check::Check;
 use crate::document::Resource;
 use crate::istio::mesh_config::MeshConfig;
-use crate::native::settings::{GatewaySettings, Limits, MAX_RETRY_BUFFER};
+use crate::native::settings::{GatewaySettings, Limits, MAX_RETRY_BUFFER, ProxyProtocolSettings};
 use crate::problem::{Problems, Severity, code};
-use crate::value::{host, substitution};
+use crate::value::{Cidr, host, substitution};
 
 /// More workers than this are a slip of the hand.
 const MAX_WORKERS: u32 = 1024;
@@ -38,6 +38,8 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
         mesh_config,
         redis,
         secrets: _,
+        mesh_certificates: _,
+        proxy_protocol,
         workers,
         dns,
         limits,
@@ -58,7 +60,22 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
             check.error(field, format!("`{address}` is no address with port, such as 127.0.0.1:15000"));
         }
     }
-    for (index, server) in dns.servers.iter().enumerate() {
+    dns_servers(check, &dns.servers);
+    if redis.as_ref().is_some_and(|it| !it.url.starts_with("redis")) {
+        check.error("spec.redis.url", "a Redis URL begins with redis:// or rediss://");
+    }
+    if *workers > MAX_WORKERS {
+        check.error("spec.workers", format!("at most {MAX_WORKERS} workers"));
+    }
+    if let Some(ProxyProtocolSettings { trusted_sources }) = proxy_protocol {
+        self::trusted_sources(check, trusted_sources);
+    }
+    bounds(check, limits);
+    mesh(check, mesh_config);
+}
+
+fn dns_servers(check: &mut Check<'_, GatewaySettings>, servers: &[String]) {
+    for (index, server) in servers.iter().enumerate() {
         if server.parse::<SocketAddr>().is_err() {
             check.error(
                 format_args!("spec.dns.servers[{index}]"),
@@ -66,14 +83,15 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
             );
         }
     }
-    if redis.as_ref().is_some_and(|it| !it.url.starts_with("redis")) {
-        check.error("spec.redis.url", "a Redis URL begins with redis:// or rediss://");
+}
+
+fn trusted_sources(check: &mut Check<'_, GatewaySettings>, sources: &[String]) {
+    for (index, source) in sources.iter().enumerate() {
+        check.expect(format_args!("spec.proxyProtocol.trustedSources[{index}]"), source.parse::<Cidr>().map(|_| ()));
     }
-    if *workers > MAX_WORKERS {
-        check.error("spec.workers", format!("at most {MAX_WORKERS} workers"));
+    if sources.is_empty() {
+        check.error("spec.proxyProtocol.trustedSources", "nobody is trusted, so no PROXY header would be read");
     }
-    bounds(check, limits);
-    mesh(check, mesh_config);
 }
 
 fn bounds(check: &mut Check<'_, GatewaySettings>, limits: &Limits) {

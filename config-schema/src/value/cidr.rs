@@ -20,6 +20,16 @@ impl Cidr {
         }
     }
 
+    /// The address that it was written with.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// How many first bits are shared.
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// Whether it is more than one address.
     pub fn is_network(&self) -> bool {
         self.prefix < bits(self.address)

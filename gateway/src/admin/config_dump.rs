@@ -4,10 +4,14 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 
+use crate::listener::tls::config::Shown;
+use crate::listener::tls::server::{State, TlsServer};
 use crate::reload::Report;
+use crate::routing::host_table::HostTable;
 use crate::routing::route::{Action, Route, Target};
 use crate::routing::tcp::TcpRoute;
 use crate::routing::virtual_host::VirtualHost;
+use crate::snapshot::tls_table::Chain;
 use crate::snapshot::{Listener, Service, Snapshot};
 use crate::upstream::cluster::Cluster;
 
@@ -44,12 +48,48 @@ fn listener(listener: &Listener) -> Value {
     let (bind, port) = (listener.wanted.key.bind.to_string(), listener.wanted.key.port);
     match &listener.service {
         Service::Http(hosts) => {
-            let mut hosts: Vec<_> = hosts.iter().collect();
-            hosts.sort_by(|a, b| a.0.cmp(&b.0));
-            let hosts: Vec<_> = hosts.into_iter().map(|(name, it)| virtual_host(&name, it)).collect();
-            json!({ "bind": bind, "port": port, "virtualHosts": hosts })
+            json!({ "bind": bind, "port": port, "virtualHosts": virtual_hosts(hosts) })
         }
         Service::Tcp(route) => json!({ "bind": bind, "port": port, "tcp": route.as_deref().map(tcp_route) }),
+        Service::Tls(table) => {
+            let mut chains: Vec<_> = table.iter().collect();
+            chains.sort_by(|a, b| a.0.cmp(&b.0));
+            let servers: Vec<_> = chains.into_iter().map(|(name, it)| chain(&name, it)).collect();
+            json!({ "bind": bind, "port": port, "tls": servers })
+        }
+    }
+}
+
+fn virtual_hosts(hosts: &HostTable) -> Vec<Value> {
+    let mut hosts: Vec<_> = hosts.iter().collect();
+    hosts.sort_by(|a, b| a.0.cmp(&b.0));
+    hosts.into_iter().map(|(name, it)| virtual_host(&name, it)).collect()
+}
+
+fn chain(name: &str, chain: &Chain) -> Value {
+    match chain {
+        Chain::PassThrough(route) => json!({ "serverName": name, "passThrough": tcp_route(route) }),
+        Chain::Http { server, hosts } => {
+            json!({ "serverName": name, "certificates": certificates(server), "virtualHosts": virtual_hosts(hosts) })
+        }
+        Chain::Tcp { server, route } => {
+            let route = route.as_deref().map(tcp_route);
+            json!({ "serverName": name, "certificates": certificates(server), "tcp": route })
+        }
+    }
+}
+
+/// What a server shows; never a key.
+fn certificates(server: &TlsServer) -> Value {
+    match server.state().as_ref() {
+        State::Ready(ready) => {
+            let shown = |it: &Shown| {
+                let Shown { name, serial, not_before, not_after } = it;
+                json!({ "name": name.as_ref(), "serial": serial.as_ref(), "notBefore": not_before, "notAfter": not_after })
+            };
+            ready.certificates.iter().map(shown).collect()
+        }
+        State::Unavailable(message) => json!({ "unavailable": message }),
     }
 }
 

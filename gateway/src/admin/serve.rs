@@ -74,7 +74,7 @@ async fn connection<A: ServeHttp + Send + Sync + 'static>(
 ) {
     let id = stream.as_raw_fd();
     let key = ListenerKey { bind: local.ip(), port: local.port() };
-    let connection = Connection::new(key, local, peer, closing.clone());
+    let connection = Connection::new(key, local, peer, closing.clone(), None);
     let mut stream = Box::new(GuardedStream::new(stream, connection, None, id));
     loop {
         match stream.read_head(PATIENCE, PATIENCE).await {

@@ -41,8 +41,14 @@ enum Format {
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let paths = &arguments.config.paths;
     let problems = match arguments.scope {
-        // Exactly what a start would say.
-        Reach::All => reload::candidate(paths, None).map_or_else(|refused| refused, |it| it.problems),
+        // What a start would say, and what is wrong with certificates as the errors that they are for clients.
+        Reach::All => reload::candidate(paths, None).map_or_else(
+            |refused| refused,
+            |mut it| {
+                it.problems.absorb(it.certificates);
+                it.problems
+            },
+        ),
         Reach::Document => {
             let (documents, mut problems) = config_schema::read(paths);
             problems.absorb(validate::check(&documents, Scope::Document));

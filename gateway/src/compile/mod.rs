@@ -6,6 +6,7 @@
 
 mod balancing;
 mod base64;
+pub mod certificate_check;
 mod clusters;
 mod delegates;
 mod forwarding;
@@ -18,7 +19,10 @@ mod registry;
 mod routes;
 mod secrets;
 mod settings;
+mod site;
 mod tcp;
+mod tls_listener;
+mod tls_servers;
 mod traffic_policy;
 mod unenforced;
 mod upstream_tls;
@@ -38,7 +42,8 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
     unenforced::check(config)?;
     let settings = settings::lower(&config.settings)?;
     let mut clusters = clusters::Clusters::new(config, before);
-    let listeners = listeners::compile(config, &mut clusters)?;
+    let mut tls_servers = tls_servers::TlsServers::new(config, before);
+    let listeners = listeners::compile(config, &mut clusters, &mut tls_servers)?;
     let keys: Vec<ListenerKey> = listeners.iter().map(|it| it.wanted.key).collect();
     let retired = before
         .into_iter()
@@ -52,6 +57,7 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         listeners,
         retired,
         clusters: clusters.finish(),
+        tls_servers: tls_servers.finish(),
         settings,
     })
 }

@@ -1,4 +1,4 @@
-//! Finds the certificates and keys that a credential names: in Secret documents, or in files.
+//! Finds where the certificates and keys of a credential are: in Secret documents, or in files.
 
 use std::path::Path;
 
@@ -6,69 +6,70 @@ use config_schema::Config;
 use config_schema::kubernetes::secret::Secret;
 
 use super::base64::decode;
+use crate::listener::tls::source::Source;
 
-/// Longest file that is read as a certificate or key.
-const MAX_FILE: u64 = 1024 * 1024;
-
-/// What a credential holds, in PEM.
-#[derive(Default)]
+/// What a credential holds.
 pub(super) struct Credential {
-    pub(super) chain: Option<Vec<u8>>,
-    pub(super) key: Option<Vec<u8>>,
-    pub(super) authorities: Option<Vec<u8>>,
-    pub(super) revoked: Option<Vec<u8>>,
+    pub(super) chain: Source,
+    pub(super) key: Source,
+    pub(super) authorities: Source,
+    /// Absent where nothing is revoked.
+    pub(super) revoked: Option<Source>,
+    /// An OCSP answer, if there is one.
+    pub(super) staple: Option<Source>,
 }
 
 /// The credential of a name, in the gateway's namespace; `<name>-cacert` may hold its authorities.
-pub(super) fn find(name: &str, config: &Config) -> Option<Credential> {
+pub(super) fn find(name: &str, config: &Config) -> Credential {
+    let name = name.strip_prefix("kubernetes://").unwrap_or(name);
+    let missing = || Source::Missing(format!("there is no credential `{name}`").into());
     let beside = one(&format!("{name}-cacert"), config);
-    let mut found = match (one(name, config), &beside) {
-        (Some(it), _) => it,
-        (None, Some(_)) => Credential::default(),
-        (None, None) => return None,
-    };
-    if let Some(beside) = beside {
-        found.authorities = found.authorities.or(beside.authorities);
+    let mut found = one(name, config).unwrap_or_else(|| Credential {
+        chain: missing(),
+        key: missing(),
+        authorities: missing(),
+        revoked: None,
+        staple: None,
+    });
+    if let Some(beside) = beside.filter(|it| it.authorities.is_there())
+        && !found.authorities.is_there()
+    {
+        found.authorities = beside.authorities;
         found.revoked = found.revoked.or(beside.revoked);
     }
-    Some(found)
+    found
 }
 
 fn one(name: &str, config: &Config) -> Option<Credential> {
     let namespace = &config.settings.node.namespace;
     let ours = |it: &&config_schema::Resource<Secret>| it.metadata.name == name && it.metadata.namespace == *namespace;
     if let Some(secret) = config.documents.secrets.iter().find(ours) {
-        let value = |keys: [&str; 2]| keys.iter().find_map(|key| entry(&secret.spec, key));
+        let given = |keys: [&str; 2]| keys.iter().find_map(|key| entry(&secret.spec, key));
+        let needed = |keys: [&str; 2]| {
+            given(keys).unwrap_or_else(|| Source::Missing(format!("the Secret `{name}` has no {}", keys[0]).into()))
+        };
         return Some(Credential {
-            chain: value(["tls.crt", "cert"]),
-            key: value(["tls.key", "key"]),
-            authorities: value(["ca.crt", "cacert"]),
-            revoked: value(["ca.crl", "crl"]),
+            chain: needed(["tls.crt", "cert"]),
+            key: needed(["tls.key", "key"]),
+            authorities: needed(["ca.crt", "cacert"]),
+            revoked: given(["ca.crl", "crl"]),
+            staple: given(["tls.ocsp-staple", "ocsp-staple"]),
         });
     }
     let folder = &config.settings.secrets.as_ref()?.directory;
     // A name is one step, so that no credential leads out of the folder.
     let folder = Some(Path::new(folder)).filter(|_| !name.contains(['/', '\\']) && name != "..")?.join(name);
-    let read = |file: &str| file_bytes(&folder.join(file)).ok();
-    folder.is_dir().then(|| Credential {
-        chain: read("tls.crt"),
-        key: read("tls.key"),
-        authorities: read("ca.crt"),
-        revoked: read("ca.crl"),
+    let file = |file: &str| Source::File(folder.join(file));
+    Some(Credential {
+        chain: file("tls.crt"),
+        key: file("tls.key"),
+        authorities: file("ca.crt"),
+        revoked: Some(file("ca.crl")).filter(Source::is_there),
+        staple: Some(file("tls.ocsp-staple")),
     })
 }
 
-fn entry(secret: &Secret, key: &str) -> Option<Vec<u8>> {
+fn entry(secret: &Secret, key: &str) -> Option<Source> {
     let plain = secret.string_data.get(key).map(|it| it.clone().into_bytes());
-    plain.or_else(|| decode(secret.data.get(key)?))
-}
-
-/// The bytes of a file of moderate size.
-pub(super) fn file_bytes(path: &Path) -> Result<Vec<u8>, String> {
-    let wrong = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    let length = std::fs::metadata(path).map_err(wrong)?.len();
-    if length > MAX_FILE {
-        return Err(format!("{} is larger than {MAX_FILE} bytes", path.display()));
-    }
-    std::fs::read(path).map_err(wrong)
+    plain.or_else(|| decode(secret.data.get(key)?)).map(|it| Source::Given(it.into()))
 }

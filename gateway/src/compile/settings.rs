@@ -1,16 +1,21 @@
 //! Lowers GatewaySettings and MeshConfig to what requests need.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config_schema::istio::mesh_config::{AccessLogEncoding, GatewayTopology, MeshConfig, Normalization as Written};
+use config_schema::istio::mesh_config::{
+    AccessLogEncoding, ForwardClientCert as WrittenForward, GatewayTopology, MeshConfig, Normalization as Written,
+};
 use config_schema::native::settings::{GatewaySettings, Limits, MAX_RETRY_BUFFER, Node as WrittenNode};
 use config_schema::problem::{Problem, Severity, code};
+use config_schema::value::Cidr;
 
 use super::headers::template;
 use crate::listener::limits::{ConnectionLimits, default_max_connections};
+use crate::network::Network;
 use crate::routing::path::Normalization;
-use crate::snapshot::{AccessLog, Node, Settings};
+use crate::snapshot::{AccessLog, ForwardClientCert, Node, ProxyProtocol, Settings};
 use crate::telemetry::access_log::AccessLogFormat;
 
 /// Where access log lines go when the configuration does not say.
@@ -28,6 +33,8 @@ pub(super) fn lower(settings: &GatewaySettings) -> Result<Settings, Box<Problem>
     Ok(Settings {
         normalization: normalization(mesh),
         trusted_proxies: topology.map_or(0, |it: &GatewayTopology| it.num_trusted_proxies as usize),
+        client_certificates: client_certificates(topology),
+        proxy_protocol: proxy_protocol(settings, topology),
         connections: ConnectionLimits {
             head_timeout: head_timeout.map_or(usual.head_timeout, |it| it.0),
             idle_timeout: idle_timeout.map_or(usual.idle_timeout, |it| it.0),
@@ -39,6 +46,29 @@ pub(super) fn lower(settings: &GatewaySettings) -> Result<Settings, Box<Problem>
         node: node(&settings.node),
         drain: proxy.and_then(|it| it.termination_drain_duration).map_or(DRAIN, |it| it.0),
     })
+}
+
+fn client_certificates(topology: Option<&GatewayTopology>) -> ForwardClientCert {
+    match topology.and_then(|it| it.forward_client_cert_details).unwrap_or(WrittenForward::Undefined) {
+        WrittenForward::Undefined | WrittenForward::SanitizeSet => ForwardClientCert::SanitizeSet,
+        WrittenForward::Sanitize => ForwardClientCert::Sanitize,
+        WrittenForward::ForwardOnly => ForwardClientCert::ForwardOnly,
+        WrittenForward::AppendForward => ForwardClientCert::AppendForward,
+        WrittenForward::AlwaysForwardOnly => ForwardClientCert::AlwaysForwardOnly,
+    }
+}
+
+/// Istio's field asks for the header from everyone; our own setting says from whom it is believed.
+fn proxy_protocol(settings: &GatewaySettings, topology: Option<&GatewayTopology>) -> ProxyProtocol {
+    let everyone = [Network::new(Ipv4Addr::UNSPECIFIED.into(), 0), Network::new(Ipv6Addr::UNSPECIFIED.into(), 0)];
+    let trusted = settings.proxy_protocol.iter().flat_map(|it| &it.trusted_sources);
+    let trusted: Box<[Network]> =
+        trusted.filter_map(|it| it.parse::<Cidr>().ok()).map(|it| Network::new(it.address(), it.prefix())).collect();
+    match (settings.proxy_protocol.is_some(), topology.is_some_and(|it| it.proxy_protocol.is_some())) {
+        (true, _) => ProxyProtocol::From(trusted),
+        (false, true) => ProxyProtocol::From(everyone.into()),
+        (false, false) => ProxyProtocol::Off,
+    }
 }
 
 fn normalization(mesh: &MeshConfig) -> Normalization {

@@ -25,9 +25,20 @@ pub(super) fn lower(
     };
     let rule = service.spec.tcp.iter().find(|it| it.matches.is_empty() || it.matches.iter().any(fits));
     let Some(rule) = rule else { return Ok(None) };
-    let is_only = rule.route.len() == 1;
+    route(service, &rule.route, place, clusters)
+}
+
+/// The route to weighted destinations, if any takes connections.
+pub(super) fn route(
+    service: &Resource<VirtualService>,
+    written: &[RouteDestination],
+    place: Place<'_>,
+    clusters: &mut Clusters<'_>,
+) -> Result<Option<Arc<TcpRoute>>, Box<Problem>> {
+    let namespace = &service.metadata.namespace;
+    let is_only = written.len() == 1;
     let mut destinations = Vec::new();
-    for RouteDestination { destination, weight } in &rule.route {
+    for RouteDestination { destination, weight } in written {
         let weight = if is_only { 1 } else { u32::try_from(*weight).unwrap_or_default() };
         let Some(destination) = destination.as_ref().filter(|_| weight > 0) else { continue };
         destinations.push((weight, clusters.target(destination, namespace, place.port)?));

@@ -55,7 +55,8 @@ fn compiled(text: &str, before: Option<&Snapshot>) -> Snapshot {
 fn destination(snapshot: &Snapshot, target: &str) -> String {
     let headers = http::HeaderMap::new();
     let request = Request { method: "GET", scheme: Scheme::Http, authority: "h", target, headers: &headers, port: 80 };
-    let host = snapshot.listeners[0].hosts().unwrap().find(&request.host()).unwrap();
+    let crate::snapshot::Service::Http(hosts) = &snapshot.listeners[0].service else { panic!("no HTTP") };
+    let host = hosts.find(&request.host()).unwrap();
     let Action::Forward(forward) = &host.find(&request).unwrap().action else { panic!("not forwarded") };
     let crate::routing::route::Target::Cluster(cluster) = &forward.destinations[0].target else { panic!("missing") };
     let endpoints = cluster.endpoints();

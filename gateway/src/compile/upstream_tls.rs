@@ -3,13 +3,12 @@
 //! What cannot be read is no reason to refuse a configuration, since it concerns one
 //! upstream: requests to it fail, and nothing is sent to it in plain text or unverified.
 
-use std::path::Path;
-
 use config_schema::istio::destination_rule::{ClientTls, ClientTlsMode};
 use config_schema::{Config, Problem};
 
 use super::matches::broken;
-use super::secrets::{self, Credential, file_bytes};
+use super::secrets::{self, Credential};
+use crate::listener::tls::source::Source;
 use crate::upstream::definition::Tls;
 use crate::upstream::tls::{Authorities, Identity, Revoked};
 
@@ -66,18 +65,18 @@ fn name(tls: &ClientTls, names: &[String], host: &str) -> Result<Option<Box<str>
 type Material = (Option<Authorities>, Option<Identity>, Option<Revoked>);
 
 fn material(tls: &ClientTls, config: &Config) -> Result<Material, String> {
-    let read = |path: &str| (!path.is_empty() && path != SYSTEM).then(|| file_bytes(Path::new(path))).transpose();
-    let Credential { chain, key, authorities, revoked } = if tls.credential_name.is_empty() {
-        Credential {
-            chain: read(&tls.client_certificate)?,
-            key: read(&tls.private_key)?,
-            authorities: read(&tls.ca_certificates)?,
-            revoked: read(&tls.ca_crl)?,
-        }
+    let read = |path: &str| (!path.is_empty() && path != SYSTEM).then(|| Source::File(path.into()).read()).transpose();
+    let own_list = read(&tls.ca_crl)?;
+    let (chain, key, authorities, revoked) = if tls.credential_name.is_empty() {
+        (read(&tls.client_certificate)?, read(&tls.private_key)?, read(&tls.ca_certificates)?, own_list)
     } else {
-        let name = &tls.credential_name;
-        let found = secrets::find(name, config).ok_or_else(|| format!("there is no credential `{name}`"))?;
-        Credential { revoked: read(&tls.ca_crl)?.or(found.revoked), ..found }
+        let Credential { chain, key, authorities, revoked, staple: _ } = secrets::find(&tls.credential_name, config);
+        let there = |it: &Source| it.is_there().then(|| it.read()).transpose();
+        let (chain, key, authorities) = (there(&chain)?, there(&key)?, there(&authorities)?);
+        if chain.is_none() && authorities.is_none() {
+            return Err(format!("there is no credential `{}`", tls.credential_name));
+        }
+        (chain, key, authorities, own_list.or(revoked.map(|it| it.read()).transpose()?))
     };
     let revoked = revoked.map(|it| Revoked::from_pem(&it)).transpose()?;
     let authorities = authorities.map(|it| Authorities::from_pem(&it)).transpose()?;

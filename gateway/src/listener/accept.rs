@@ -18,9 +18,9 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// One accepted connection.
 #[derive(Debug)]
-pub struct Accepted {
-    /// The socket.
-    pub stream: TcpStream,
+pub struct Accepted<S = TcpStream> {
+    /// The socket, or what was made of it.
+    pub stream: S,
     /// The listener it came in by.
     pub listener: ListenerKey,
     /// Address it was accepted on.
@@ -31,6 +31,14 @@ pub struct Accepted {
     pub closing: watch::Receiver<bool>,
     /// Its place among the connections.
     pub place: Admitted,
+}
+
+impl<S> Accepted<S> {
+    /// The same connection with another stream, and the stream that it had.
+    pub fn exchange<T>(self, stream: T) -> (Accepted<T>, S) {
+        let Self { stream: before, listener, local, peer, closing, place } = self;
+        (Accepted { stream, listener, local, peer, closing, place }, before)
+    }
 }
 
 /// Serves accepted connections.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 use super::set::ListenerKey;
+use super::tls::certificate::ClientCertificate;
 use crate::local_reply::Reason;
 
 /// One connection of a client.
@@ -18,6 +19,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Address it came from.
     pub peer: SocketAddr,
+    /// What its handshake found; absent in plain text.
+    pub secured: Option<Secured>,
     /// Why its stream was ended by the guard, as a [`Fault`].
     fault: AtomicU8,
     upgraded: AtomicBool,
@@ -25,6 +28,17 @@ pub struct Connection {
     pub closing: watch::Receiver<bool>,
     received: AtomicU64,
     sent: AtomicU64,
+}
+
+/// What the handshake of a connection found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secured {
+    /// Name of the server that was asked for, in lower case; empty when there was none.
+    pub server_name: Box<str>,
+    /// A number for the rules by which the client was judged.
+    pub verification: u64,
+    /// The certificate that the client showed.
+    pub client: Option<ClientCertificate>,
 }
 
 /// Why the guard ended a stream.
@@ -64,11 +78,13 @@ impl Connection {
         local: SocketAddr,
         peer: SocketAddr,
         closing: watch::Receiver<bool>,
+        secured: Option<Secured>,
     ) -> Arc<Self> {
         Arc::new(Self {
             listener,
             local,
             peer,
+            secured,
             fault: AtomicU8::new(0),
             upgraded: AtomicBool::new(false),
             closing,

@@ -3,6 +3,9 @@
 pub mod limits;
 
 pub mod accept;
+pub mod proxy_protocol;
+pub mod tls;
+pub mod client_io;
 pub mod connection;
 pub mod http1;
 pub mod stream;

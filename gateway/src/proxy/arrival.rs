@@ -12,7 +12,7 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::exchange::{Client, Exchange, Way};
-use super::{affinity, attempt, client, timeout};
+use super::{affinity, attempt, client, client_cert, timeout};
 use crate::listener::http1::host;
 use crate::listener::limits::MAX_HEAD_FIELDS;
 use crate::local_reply::{Flow, LocalReply, Reason};
@@ -20,6 +20,8 @@ use crate::routing::path;
 use crate::routing::redirect::Redirect;
 use crate::routing::request::{Request, Scheme};
 use crate::routing::route::{Action, Route};
+use crate::snapshot::Service;
+use crate::snapshot::tls_table::Misdirected;
 
 /// Prepares a request and finds its route; answers it where no upstream is asked.
 pub(super) fn admit(session: &mut Session, exchange: &mut Exchange) -> Flow {
@@ -47,10 +49,19 @@ pub(super) fn admit(session: &mut Session, exchange: &mut Exchange) -> Flow {
         headers: &request.headers,
         port: key.port,
     };
-    let hosts = listener.hosts();
-    let Some(virtual_host) = hosts.and_then(|it| it.find(&asked.host())) else {
-        return refuse(exchange, Reason::NoRoute);
+    let host = asked.host();
+    let hosts = match (&listener.service, &known.connection.secured) {
+        (Service::Http(hosts), None) => Ok(hosts),
+        (Service::Tls(table), Some(secured)) => table.hosts(secured, &host).map_err(|Misdirected| Reason::Misdirected),
+        // The port serves something else since the connection was made.
+        (Service::Http(_), Some(_)) | (Service::Tls(_), None) => Err(Reason::Misdirected),
+        (Service::Tcp(_), _) => Err(Reason::NoRoute),
     };
+    let hosts = match hosts {
+        Ok(hosts) => hosts,
+        Err(reason) => return refuse(exchange, reason),
+    };
+    let Some(virtual_host) = hosts.find(&host) else { return refuse(exchange, Reason::NoRoute) };
     if virtual_host.https_redirect && scheme == Scheme::Http {
         return redirect(exchange, Reason::HttpsRedirect, &Redirect::to_https(), &asked);
     }
@@ -85,7 +96,11 @@ fn identify(request: &mut RequestHeader, exchange: &mut Exchange) -> Scheme {
     let Client::Known(known) = &mut exchange.client else { return Scheme::Http };
     let peer = known.connection.peer.ip().to_canonical();
     known.address = client::address(&request.headers, peer, trusted);
-    known.scheme = client::scheme(&request.headers, Scheme::Http, trusted);
+    let secured = known.connection.secured.as_ref();
+    let own = if secured.is_some() { Scheme::Https } else { Scheme::Http };
+    known.scheme = client::scheme(&request.headers, own, trusted);
+    let shown = secured.and_then(|it| it.client.as_ref());
+    client_cert::forward(request, exchange.snapshot.settings.client_certificates, shown);
     client::sanitize(request, peer, known.scheme, trusted, || client::request_id(fastrand::u128(..)));
     known.scheme
 }

@@ -12,11 +12,10 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers by which a client could pass for another, or for the gateway itself.
-const CLAIMS: [HeaderName; 4] = [
+const CLAIMS: [HeaderName; 3] = [
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("true-client-ip"),
-    HeaderName::from_static("x-forwarded-client-cert"),
 ];
 
 /// Prefix of the headers by which Envoys talk to each other.

@@ -65,7 +65,11 @@ impl Facts for RequestFacts<'_> {
             }
             Field::RouteName => self.exchange.route().is_some_and(|it| text(&it.name, out)),
             Field::Hostname => text(&self.exchange.snapshot.settings.node.name, out),
-            Field::ConnectionTerminationDetails | Field::RequestedServerName | Field::Absent => false,
+            Field::RequestedServerName => self
+                .exchange
+                .known()
+                .is_some_and(|it| it.connection.secured.as_ref().is_some_and(|it| text(&it.server_name, out))),
+            Field::ConnectionTerminationDetails | Field::Absent => false,
         }
     }
 }
@@ -122,7 +126,8 @@ pub(super) struct TcpFacts<'a> {
 
 impl Facts for TcpFacts<'_> {
     fn write(&self, field: &Field, out: &mut Vec<u8>) -> bool {
-        let Outline { accepted: (local, peer), started, cluster, endpoint, flag, received, sent } = self.outline;
+        let Outline { accepted: (local, peer), secured, started, cluster, endpoint, flag, received, sent } =
+            self.outline;
         match field {
             Field::StartTime(format) => {
                 format.write(started.1, out);
@@ -136,6 +141,7 @@ impl Facts for TcpFacts<'_> {
             Field::Duration => display(started.0.elapsed().as_millis(), out),
             Field::UpstreamHost => endpoint.as_ref().is_some_and(|it| display(&it.address, out)),
             Field::UpstreamCluster => text(cluster, out),
+            Field::RequestedServerName => secured.as_ref().is_some_and(|it| text(&it.server_name, out)),
             Field::DownstreamLocalAddress => display(local, out),
             Field::DownstreamLocalAddressWithoutPort => display(local.ip(), out),
             Field::DownstreamLocalPort => display(local.port(), out),
@@ -151,7 +157,6 @@ impl Facts for TcpFacts<'_> {
             | Field::UpstreamTransportFailureReason
             | Field::ResponseDuration
             | Field::UpstreamLocalAddress
-            | Field::RequestedServerName
             | Field::RouteName
             | Field::Hostname
             | Field::Absent => false,

@@ -9,6 +9,8 @@ mod affinity;
 mod arrival;
 mod attempt;
 mod client;
+mod client_cert;
+mod door;
 mod exchange;
 mod facts;
 mod grpc;

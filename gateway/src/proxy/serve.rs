@@ -1,6 +1,5 @@
 //! Runs a connection: waits for each request behind the guard and gives it to Pingora.
 
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,18 +11,19 @@ use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use pingora::{apps::HttpServerOptions, protocols::http::v2::server::default_h2_options};
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::door::{Door, Entered, Outcome, Purpose};
 use super::tcp::ServeTcp;
 use super::{Gateway, MAX_TRIES};
 use crate::listener::accept::{Accepted, Serve};
-use crate::listener::connection::Connection;
+use crate::listener::client_io::ClientIo;
+use crate::listener::connection::{Connection, Secured};
 use crate::listener::limits::{ConnectionLimits, MAX_REQUESTS_PER_CONNECTION};
 use crate::listener::stream::{Arrival, GuardedStream};
 use crate::local_reply::{LocalReply, Reason};
-use crate::snapshot::{AccessLog, Live, Service};
+use crate::snapshot::{AccessLog, Live};
 use crate::telemetry::Telemetry;
 use crate::telemetry::series::{DestinationLabels, Observation};
 use crate::telemetry::template::{Facts, Field};
@@ -33,10 +33,7 @@ const UPSTREAM_POOL: usize = 4096;
 
 /// Serves the connections of one worker, HTTP and TCP.
 pub struct ServeHttp {
-    proxy: Arc<HttpProxy<Gateway>>,
-    live: Arc<Live>,
-    telemetry: Arc<Telemetry>,
-    worker: usize,
+    run: Arc<Run>,
     runtime: Handle,
 }
 
@@ -59,48 +56,56 @@ impl ServeHttp {
         proxy.server_options = Some(options);
         proxy.h2_options = Some(default_h2_options());
         proxy.handle_init_modules();
-        Self { proxy: Arc::new(proxy), live, telemetry, worker, runtime }
+        let run = Run { proxy: Arc::new(proxy), live, telemetry, worker, door: Door::default() };
+        Self { run: Arc::new(run), runtime }
     }
 }
 
 impl Serve for ServeHttp {
     fn serve(&self, accepted: Accepted) {
-        let snapshot = self.live.pin();
-        if let Some(Service::Tcp(route)) = snapshot.listener(accepted.listener).map(|it| &it.service) {
-            let tcp =
-                ServeTcp { live: Arc::clone(&self.live), telemetry: Arc::clone(&self.telemetry), worker: self.worker };
-            self.runtime.spawn(tcp.connection(accepted, route.clone()));
-            return;
-        }
-        let run = Run {
-            proxy: Arc::clone(&self.proxy),
-            live: Arc::clone(&self.live),
-            telemetry: Arc::clone(&self.telemetry),
-            worker: self.worker,
-        };
-        self.runtime.spawn(run.connection(accepted));
+        self.runtime.spawn(Arc::clone(&self.run).connection(accepted));
     }
 }
 
-/// What one connection works with.
+/// What the connections of one worker work with.
 struct Run {
     proxy: Arc<HttpProxy<Gateway>>,
     live: Arc<Live>,
     telemetry: Arc<Telemetry>,
     worker: usize,
+    door: Door,
 }
 
-type Stream = Box<GuardedStream<TcpStream>>;
+type Stream = Box<GuardedStream<ClientIo>>;
 
 impl Run {
-    async fn connection(self, accepted: Accepted) {
+    async fn connection(self: Arc<Self>, accepted: Accepted) {
+        let (mut accepted, stream) = accepted.exchange(());
+        let handshakes = &self.telemetry.metrics.tls_handshakes;
+        let count = |it: Outcome| handshakes.with_label_values(&[it.name()]).inc();
+        let snapshot = self.live.pin();
+        let Some(entered) = self.door.enter(stream, &mut accepted, &snapshot, count).await else { return };
+        drop(snapshot);
+        let Entered { io, secured, purpose } = entered;
+        let (accepted, ()) = accepted.exchange(io);
+        match purpose {
+            Purpose::Http => self.http(accepted, secured).await,
+            Purpose::Tcp(route) => {
+                let live = Arc::clone(&self.live);
+                let tcp = ServeTcp { live, telemetry: Arc::clone(&self.telemetry), worker: self.worker };
+                tcp.connection(accepted, secured, route).await;
+            }
+        }
+    }
+
+    async fn http(&self, accepted: Accepted<ClientIo>, secured: Option<Secured>) {
         let Accepted { stream, listener, local, peer, mut closing, place } = accepted;
-        let fd = stream.as_raw_fd();
+        let fd = stream.fd();
         let digest = SocketDigest::from_raw_fd(fd);
         // Asked for by each request; without this each would be a system call.
         drop(digest.peer_addr.set(Some(PeerAddr::Inet(peer))));
         drop(digest.local_addr.set(Some(PeerAddr::Inet(local))));
-        let connection = Connection::new(listener, local, peer, closing.clone());
+        let connection = Connection::new(listener, local, peer, closing.clone(), secured);
         let mut stream = Box::new(GuardedStream::new(stream, connection, Some(Arc::new(digest)), fd));
         let mut limits = self.live.pin().settings.connections;
         // A connection that says nothing at all is not idle yet, it is late.
@@ -112,7 +117,10 @@ impl Run {
                 _ = closing.wait_for(|it| *it) => Arrival::Gone,
             };
             match arrival {
-                Arrival::Gone => break,
+                Arrival::Gone => {
+                    stream.say_goodbye().await;
+                    break;
+                }
                 Arrival::Refused(reason) => {
                     self.refuse(&mut stream, reason).await;
                     break;
@@ -140,7 +148,7 @@ impl Run {
         session.set_keepalive((!*closing.borrow()).then_some(idle.as_secs().max(1)));
         let reused = self.proxy.process_new_http(session, closing).await?;
         let (stream, _) = reused.consume();
-        stream.into_any().downcast::<GuardedStream<TcpStream>>().ok()
+        stream.into_any().downcast::<GuardedStream<ClientIo>>().ok()
     }
 
     /// Answers a head that no request could be made of.
@@ -186,6 +194,10 @@ impl Facts for RefusedFacts<'_> {
             Field::ResponseFlags => self.reason.flag().to_owned(),
             Field::ResponseCodeDetails => self.reason.details().to_owned(),
             Field::BytesReceived | Field::BytesSent | Field::Duration => "0".to_owned(),
+            Field::RequestedServerName => match &self.connection.secured {
+                Some(secured) => secured.server_name.to_string(),
+                None => return false,
+            },
             Field::DownstreamLocalAddress => self.connection.local.to_string(),
             Field::DownstreamRemoteAddress | Field::DownstreamDirectRemoteAddress => self.connection.peer.to_string(),
             Field::Request(..)
@@ -200,7 +212,6 @@ impl Facts for RefusedFacts<'_> {
             | Field::DownstreamLocalPort
             | Field::DownstreamRemoteAddressWithoutPort
             | Field::DownstreamDirectRemoteAddressWithoutPort
-            | Field::RequestedServerName
             | Field::RouteName
             | Field::Hostname
             | Field::Absent => return false,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use pingora::protocols::Stream as Upstream;
-use tokio::net::TcpStream;
 
 use super::facts::TcpFacts;
 use crate::l4::relay::{self, Bounds, End, Meter};
 use crate::l4::tunnel;
 use crate::listener::accept::Accepted;
+use crate::listener::client_io::ClientIo;
+use crate::listener::connection::Secured;
 use crate::local_reply::Reason;
 use crate::routing::route::Target;
 use crate::routing::tcp::TcpRoute;
@@ -39,6 +40,7 @@ pub(super) struct ServeTcp {
 /// What is known of a connection when it ends.
 pub(super) struct Outline {
     pub(super) accepted: (std::net::SocketAddr, std::net::SocketAddr),
+    pub(super) secured: Option<Secured>,
     pub(super) started: (Instant, SystemTime),
     pub(super) cluster: String,
     pub(super) endpoint: Option<Arc<Endpoint>>,
@@ -49,10 +51,16 @@ pub(super) struct Outline {
 
 impl ServeTcp {
     /// Serves one connection by a route.
-    pub(super) async fn connection(self, accepted: Accepted, route: Option<Arc<TcpRoute>>) {
+    pub(super) async fn connection(
+        self,
+        accepted: Accepted<ClientIo>,
+        secured: Option<Secured>,
+        route: Option<Arc<TcpRoute>>,
+    ) {
         let Accepted { stream, listener: _, local, peer, closing: _, place } = accepted;
         let mut outline = Outline {
             accepted: (local, peer),
+            secured,
             started: (Instant::now(), SystemTime::now()),
             cluster: "-".to_owned(),
             endpoint: None,
@@ -75,7 +83,7 @@ impl ServeTcp {
         }
     }
 
-    async fn forward(&self, stream: TcpStream, cluster: &Cluster, outline: &mut Outline) {
+    async fn forward(&self, stream: ClientIo, cluster: &Cluster, outline: &mut Outline) {
         let definition = cluster.definition();
         let labels = DestinationLabels::Cluster {
             name: cluster.name(),

@@ -5,6 +5,7 @@
 //! reload. Reading and compiling run beside the workers.
 
 mod background;
+pub mod certificates;
 mod fixed;
 pub mod watch;
 
@@ -48,6 +49,8 @@ pub struct Candidate {
     pub snapshot: Snapshot,
     /// Warnings.
     pub problems: Problems,
+    /// What is wrong with certificates: errors of their servers, which do not stop the others.
+    pub certificates: Problems,
     /// What only a start can change.
     pub fixed: Fixed,
     /// How long it took to make.
@@ -73,7 +76,10 @@ fn prepare(paths: &[PathBuf], before: Option<&Snapshot>, attempt: &Attempt) -> R
     let fixed = Fixed::of(&config.settings);
     let result = compile::snapshot(&config, before, SystemTime::now());
     match result {
-        Ok(snapshot) => Ok(Candidate { fixed, snapshot, problems: located(problems), cost: begun.elapsed() }),
+        Ok(snapshot) => {
+            let certificates = located(compile::certificate_check::check(&config, SystemTime::now()));
+            Ok(Candidate { fixed, snapshot, problems: located(problems), certificates, cost: begun.elapsed() })
+        }
         Err(problem) => {
             problems.push(*problem);
             Err(located(problems))
@@ -134,7 +140,8 @@ impl Reloader {
             turn: tokio::sync::Mutex::new(first.cost),
             fixed: first.fixed,
         };
-        let problems = first.problems;
+        let mut problems = first.problems;
+        problems.absorb(first.certificates.as_warnings());
         reloader.publish(Arc::new(first.snapshot), None).await?;
         reloader.note(Report { problems, ..reloader.last() });
         Ok(reloader)
@@ -152,7 +159,8 @@ impl Reloader {
             it.result
         });
         let result = match compiled {
-            Ok(Ok(Candidate { snapshot, mut problems, fixed, cost: _ })) => {
+            Ok(Ok(Candidate { snapshot, mut problems, certificates, fixed, cost: _ })) => {
+                problems.absorb(certificates.as_warnings());
                 self.fixed.compare(&fixed, &mut problems);
                 match self.publish(Arc::new(snapshot), Some(&before)).await {
                     Ok(()) => Ok(problems),

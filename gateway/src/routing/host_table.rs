@@ -1,4 +1,4 @@
-//! Finds the virtual host of a name: exact, then the longest wildcard, then `*`.
+//! Finds what a host name belongs to, as its virtual host: exact, then the longest wildcard, then `*`.
 //!
 //! Exact names are hashed; wildcards are hashed by suffix, one table for each length that
 //! occurs, the longest first. So the cost grows with the number of *lengths*, not of hosts.
@@ -9,30 +9,36 @@ use std::sync::Arc;
 
 use super::virtual_host::VirtualHost;
 
-type Hosts = HashMap<Box<str>, Arc<VirtualHost>>;
+type Hosts<T> = HashMap<Box<str>, Arc<T>>;
 
-/// Virtual hosts by name.
-#[derive(Debug, Default)]
-pub struct HostTable {
-    exact: Hosts,
+/// Virtual hosts, or whatever else is found so, by name.
+#[derive(Debug)]
+pub struct HostTable<T = VirtualHost> {
+    exact: Hosts<T>,
     /// By length of the suffix, longest first.
-    suffixes: Vec<(usize, Hosts)>,
-    any: Option<Arc<VirtualHost>>,
+    suffixes: Vec<(usize, Hosts<T>)>,
+    any: Option<Arc<T>>,
 }
 
-impl HostTable {
+impl<T> Default for HostTable<T> {
+    fn default() -> Self {
+        Self { exact: HashMap::new(), suffixes: Vec::new(), any: None }
+    }
+}
+
+impl<T> HostTable<T> {
     /// A table of these hosts; a host is a name, `*suffix`, or `*`, in lower case.
-    pub fn new(hosts: impl IntoIterator<Item = (String, Arc<VirtualHost>)>) -> Self {
+    pub fn new(hosts: impl IntoIterator<Item = (String, Arc<T>)>) -> Self {
         let mut table = Self::default();
-        let mut suffixes: BTreeMap<usize, Hosts> = BTreeMap::new();
-        for (host, virtual_host) in hosts {
+        let mut suffixes: BTreeMap<usize, Hosts<T>> = BTreeMap::new();
+        for (host, found) in hosts {
             match host.strip_prefix('*') {
-                Some("") => table.any = Some(virtual_host),
+                Some("") => table.any = Some(found),
                 Some(suffix) => {
-                    suffixes.entry(suffix.len()).or_default().insert(suffix.into(), virtual_host);
+                    suffixes.entry(suffix.len()).or_default().insert(suffix.into(), found);
                 }
                 None => {
-                    table.exact.insert(host.into(), virtual_host);
+                    table.exact.insert(host.into(), found);
                 }
             }
         }
@@ -41,11 +47,11 @@ impl HostTable {
     }
 
     /// The virtual host of a lower-case name.
-    pub fn find(&self, host: &str) -> Option<&Arc<VirtualHost>> {
+    pub fn find(&self, host: &str) -> Option<&Arc<T>> {
         self.exact.get(host).or_else(|| self.find_suffix(host)).or(self.any.as_ref())
     }
 
-    fn find_suffix(&self, host: &str) -> Option<&Arc<VirtualHost>> {
+    fn find_suffix(&self, host: &str) -> Option<&Arc<T>> {
         self.suffixes.iter().find_map(|(length, hosts)| {
             // The wildcard stands for at least one character.
             let start = host.len().checked_sub(*length).filter(|it| *it > 0)?;
@@ -54,7 +60,7 @@ impl HostTable {
     }
 
     /// All virtual hosts with the host they are for.
-    pub fn iter(&self) -> impl Iterator<Item = (String, &Arc<VirtualHost>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (String, &Arc<T>)> {
         let exact = self.exact.iter().map(|(host, it)| (host.to_string(), it));
         let suffixes = self.suffixes.iter().flat_map(|(_, hosts)| hosts).map(|(host, it)| (format!("*{host}"), it));
         exact.chain(suffixes).chain(self.any.iter().map(|it| ("*".to_owned(), it)))

@@ -14,6 +14,8 @@ pub(super) struct Asked {
     pub(super) target: String,
     pub(super) headers: HeaderMap,
     pub(super) port: u16,
+    /// Name in the TLS handshake, if it is not the host.
+    pub(super) sni: Option<String>,
 }
 
 impl Asked {
@@ -45,6 +47,7 @@ impl Asked {
             target: url.path_and_query().map_or("/", |it| it.as_str()).to_owned(),
             headers,
             port: authority.port_u16().unwrap_or(scheme.default_port()),
+            sni: arguments.sni.clone(),
         })
     }
 }
@@ -58,6 +61,11 @@ impl Facts for Asked {
 }
 
 impl Asked {
+    /// Whether it comes by TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
     fn header(&self, header: &HeaderRef, out: &mut Vec<u8>) -> bool {
         let text = match header {
             HeaderRef::Field(name) => match self.headers.get(name) {

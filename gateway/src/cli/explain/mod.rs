@@ -4,6 +4,7 @@ mod asked;
 mod forwarding;
 mod live;
 mod teller;
+mod tls;
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -64,7 +65,6 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let mut teller = Teller::new(&documents, &asked, live.as_ref());
     for (what, given) in [
         ("client", arguments.source_ip.map(|it| it.to_string())),
-        ("sni", arguments.sni.clone()),
         ("body", arguments.data.map(|it| format!("{it} bytes"))),
     ] {
         if let Some(given) = given {

@@ -60,11 +60,17 @@ impl<'a> Teller<'a> {
             let known = if ports.is_empty() { "none".to_owned() } else { ports.join(", ") };
             return self.step("listener", format!("no server listens on port {}; known ports: {known}", asked.port));
         };
-        let hosts = match &listener.service {
-            Service::Http(hosts) => hosts,
-            Service::Tcp(route) => return self.tcp(asked.port, route.as_deref()),
-        };
+        if let Service::Tcp(route) = &listener.service {
+            return self.tcp(asked.port, route.as_deref());
+        }
         self.step("listener", format!("port {}", asked.port));
+        let host = crate::text::host_of(&asked.authority).to_ascii_lowercase();
+        let hosts = match &listener.service {
+            Service::Http(hosts) => Some(hosts),
+            Service::Tls(table) => self.tls(table, &host),
+            Service::Tcp(_) => None,
+        };
+        let Some(hosts) = hosts else { return };
         let Ok(target) = path::normalize(&asked.target, snapshot.settings.normalization) else {
             return self.step("path", "cannot be normalised: 400");
         };
@@ -106,7 +112,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn tcp(&mut self, port: u16, route: Option<&TcpRoute>) {
+    pub(super) fn tcp(&mut self, port: u16, route: Option<&TcpRoute>) {
         self.step("listener", format!("port {port}, TCP: connections are passed on whatever they carry"));
         let Some(route) = route else { return self.step("route", "none: connections are closed") };
         for (weight, target) in &route.destinations {

@@ -38,6 +38,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         self.ended = true;
     }
 
+    /// Ends a connection on which nothing is under way, so that its client knows that nothing was cut off.
+    pub async fn say_goodbye(&mut self) {
+        /// A client that takes nothing any more is not waited for.
+        const PATIENCE: Duration = Duration::from_secs(1);
+        // The client may be gone already; either way the connection ends.
+        drop(tokio::time::timeout(PATIENCE, self.io.shutdown()).await);
+        self.ended = true;
+    }
+
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unsent.is_empty() {
             match Pin::new(&mut self.io).poll_write(cx, &self.unsent) {

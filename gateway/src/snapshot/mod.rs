@@ -4,6 +4,8 @@
 //! sees two configurations. What changes without configuration (a cluster's endpoints) is
 //! swapped inside the thing that owns it.
 
+pub mod tls_table;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,12 +14,16 @@ use arc_swap::ArcSwap;
 
 use crate::listener::limits::ConnectionLimits;
 use crate::listener::set::{ListenerKey, Wanted};
+use crate::listener::tls::server::TlsServer;
+use crate::listener::tls::terms::Definition as TlsDefinition;
+use crate::network::Network;
 use crate::routing::host_table::HostTable;
 use crate::routing::path::Normalization;
 use crate::routing::tcp::TcpRoute;
 use crate::telemetry::access_log::AccessLogFormat;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::definition::Definition;
+use tls_table::TlsTable;
 
 /// One compiled configuration.
 #[derive(Debug)]
@@ -33,17 +39,23 @@ pub struct Snapshot {
     pub retired: Vec<Arc<Listener>>,
     /// Every cluster by what it is made of.
     pub clusters: HashMap<Definition, Arc<Cluster>>,
+    /// Every TLS server by what it is made of.
+    pub tls_servers: HashMap<TlsDefinition, Arc<TlsServer>>,
     /// What applies to all requests.
     pub settings: Settings,
 }
 
 /// What applies to all requests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How paths are normalised.
     pub normalization: Normalization,
     /// Proxies in front whose X-Forwarded-For entries are trusted.
     pub trusted_proxies: usize,
+    /// What upstreams learn of client certificates.
+    pub client_certificates: ForwardClientCert,
+    /// Who tells the client's address with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
     /// Bounds on connections.
     pub connections: ConnectionLimits,
     /// Most connections at once.
@@ -60,8 +72,32 @@ pub struct Settings {
     pub drain: Duration,
 }
 
+/// What upstreams learn of client certificates, in `x-forwarded-client-cert` (Envoy's choices).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardClientCert {
+    /// Nothing.
+    Sanitize,
+    /// What a client with a certificate said.
+    ForwardOnly,
+    /// That, and its certificate.
+    AppendForward,
+    /// Its certificate alone.
+    SanitizeSet,
+    /// What any client said.
+    AlwaysForwardOnly,
+}
+
+/// Who tells the client's address with a PROXY header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// Nobody.
+    Off,
+    /// Everyone in these networks, always; others come directly.
+    From(Box<[Network]>),
+}
+
 /// Whether requests are logged, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum AccessLog {
     /// Not at all.
     Off,
@@ -105,6 +141,8 @@ pub enum Service {
     Http(HostTable),
     /// TCP, by this route; connections are closed when there is none.
     Tcp(Option<Arc<TcpRoute>>),
+    /// TLS, by these servers.
+    Tls(TlsTable),
 }
 
 impl Service {
@@ -113,16 +151,7 @@ impl Service {
         match self {
             Self::Http(_) => "HTTP",
             Self::Tcp(_) => "TCP",
-        }
-    }
-}
-
-impl Listener {
-    /// Its virtual hosts, if it serves HTTP.
-    pub fn hosts(&self) -> Option<&HostTable> {
-        match &self.service {
-            Service::Http(hosts) => Some(hosts),
-            Service::Tcp(_) => None,
+            Self::Tls(_) => "TLS",
         }
     }
 }

@@ -1,0 +1,228 @@
+//! Brings a connection from its first byte to where HTTP or TCP begins: PROXY header, TLS handshake.
+//!
+//! All of it has one deadline. Handshakes under way are bounded in number; the part of one
+//! that costs computing is done one after the other, each in a turn of the scheduler of its
+//! own, so that a flood of them cannot hold up those who are in already.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use rustls_pki_types::UnixTime;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_rustls::server::{StartHandshake, TlsStream};
+
+use crate::listener::accept::Accepted;
+use crate::listener::client_io::{Begun, ClientIo};
+use crate::listener::connection::Secured;
+use crate::listener::proxy_protocol;
+use crate::listener::tls::config::Ready;
+use crate::listener::tls::hello::{self, Alert, Bad, Hello};
+use crate::listener::tls::server::{State, TlsServer};
+use crate::routing::tcp::TcpRoute;
+use crate::snapshot::tls_table::{Chain, TlsTable};
+use crate::snapshot::{Listener, ProxyProtocol, Service, Snapshot};
+
+/// Bound on everything before HTTP or TCP begins.
+const DEADLINE: Duration = Duration::from_secs(15);
+/// Most handshakes of one worker under way.
+const MAX_HANDSHAKES: usize = 8192;
+
+/// What connections of one worker pass through.
+pub(super) struct Door {
+    handshakes: Semaphore,
+    turn: Semaphore,
+}
+
+/// A connection that came through.
+pub(super) struct Entered {
+    pub(super) io: ClientIo,
+    pub(super) secured: Option<Secured>,
+    pub(super) purpose: Purpose,
+}
+
+/// What it is for.
+pub(super) enum Purpose {
+    /// Requests.
+    Http,
+    /// Being passed on, by this route if there is one.
+    Tcp(Option<Arc<TcpRoute>>),
+}
+
+/// How the beginning of a connection on a TLS port ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Established,
+    PassedThrough,
+    /// No server has the name that was asked for.
+    NoServer,
+    /// The server has nothing to show.
+    NoCertificate,
+    /// What came is no TLS.
+    Malformed,
+    /// The client left, or refused what it was shown.
+    Failed,
+    TimedOut,
+    /// Too many others were at it.
+    Refused,
+}
+
+impl Outcome {
+    /// Its name in metrics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Established => "established",
+            Self::PassedThrough => "passed_through",
+            Self::NoServer => "no_server",
+            Self::NoCertificate => "no_certificate",
+            Self::Malformed => "malformed",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self { handshakes: Semaphore::new(MAX_HANDSHAKES), turn: Semaphore::new(1) }
+    }
+}
+
+impl Door {
+    /// Brings a connection in; who it is from may change on the way. `count` hears how TLS began.
+    pub(super) async fn enter(
+        &self,
+        stream: TcpStream,
+        accepted: &mut Accepted<()>,
+        snapshot: &Snapshot,
+        count: impl Fn(Outcome),
+    ) -> Option<Entered> {
+        let listener = snapshot.listener(accepted.listener).map(Arc::clone);
+        let table = match listener.as_deref() {
+            Some(Listener { wanted: _, service: Service::Tls(table) }) => Some(table),
+            Some(Listener { wanted: _, service: Service::Http(_) | Service::Tcp(_) }) | None => None,
+        };
+        let inside = async {
+            let (stream, early) = named(stream, accepted, &snapshot.settings.proxy_protocol).await?;
+            let Some(table) = table else {
+                let purpose = match listener.as_deref().map(|it| &it.service) {
+                    Some(Service::Tcp(route)) => Purpose::Tcp(route.clone()),
+                    Some(Service::Http(_) | Service::Tls(_)) | None => Purpose::Http,
+                };
+                return Some(Entered { io: ClientIo::Plain(Begun::new(stream, early)), secured: None, purpose });
+            };
+            let Ok(_place) = self.handshakes.try_acquire() else {
+                count(Outcome::Refused);
+                return None;
+            };
+            let (entered, outcome) = match self.secure(stream, early, table).await {
+                Ok((entered, outcome)) => (Some(entered), outcome),
+                Err(outcome) => (None, outcome),
+            };
+            count(outcome);
+            entered
+        };
+        tokio::time::timeout(DEADLINE, inside).await.unwrap_or_else(|_| {
+            if table.is_some() {
+                count(Outcome::TimedOut);
+            }
+            None
+        })
+    }
+
+    /// Reads the first message, and does what the server that it asks for does with it.
+    async fn secure(
+        &self,
+        mut stream: TcpStream,
+        early: Bytes,
+        table: &TlsTable,
+    ) -> Result<(Entered, Outcome), Outcome> {
+        let Hello { server_name, bytes, accepted } = match hello::read(&mut stream, &early).await {
+            Ok(hello) => hello,
+            Err(Bad::Gone(_)) => return Err(Outcome::Failed),
+            Err(Bad::Refused(told)) => {
+                tell(&mut stream, &told).await;
+                return Err(Outcome::Malformed);
+            }
+        };
+        let Some(chain) = table.find(&server_name) else {
+            tell(&mut stream, &hello::alert(Alert::UnrecognizedName)).await;
+            return Err(Outcome::NoServer);
+        };
+        let (server, purpose) = match chain.as_ref() {
+            Chain::PassThrough(route) => {
+                let secured = Secured { server_name, verification: 0, client: None };
+                let io = ClientIo::Plain(Begun::new(stream, bytes));
+                let purpose = Purpose::Tcp(Some(Arc::clone(route)));
+                return Ok((Entered { io, secured: Some(secured), purpose }, Outcome::PassedThrough));
+            }
+            Chain::Http { server, hosts: _ } => (server, Purpose::Http),
+            Chain::Tcp { server, route } => (server, Purpose::Tcp(route.clone())),
+        };
+        let state = server.state();
+        let ready = match state.as_ref() {
+            State::Ready(ready) => ready,
+            State::Unavailable(_) => {
+                tell(&mut stream, &hello::alert(Alert::InternalError)).await;
+                return Err(Outcome::NoCertificate);
+            }
+        };
+        let start = StartHandshake::from_parts(accepted, Begun::new(stream, Bytes::new()));
+        let stream = self.shake_hands(start, ready).await.map_err(|_| Outcome::Failed)?;
+        let secured = Some(found(&stream, server_name, server, ready));
+        Ok((Entered { io: ClientIo::Tls(Box::new(stream)), secured, purpose }, Outcome::Established))
+    }
+
+    async fn shake_hands(&self, start: StartHandshake<Begun>, ready: &Ready) -> std::io::Result<TlsStream<Begun>> {
+        let mut handshake = pin!(start.into_stream(Arc::clone(&ready.config)));
+        // Nobody closes the semaphore; who waits here waits for one signature at a time.
+        let turn = self.turn.acquire().await.ok();
+        let first = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
+        drop(turn);
+        match first {
+            Poll::Ready(done) => done,
+            Poll::Pending => handshake.await,
+        }
+    }
+}
+
+/// Learns the client from a PROXY header, where one is expected.
+async fn named(
+    mut stream: TcpStream,
+    accepted: &mut Accepted<()>,
+    expected: &ProxyProtocol,
+) -> Option<(TcpStream, Bytes)> {
+    let is_expected = match expected {
+        ProxyProtocol::Off => false,
+        ProxyProtocol::From(networks) => networks.iter().any(|it| it.contains(accepted.peer.ip())),
+    };
+    if !is_expected {
+        return Some((stream, Bytes::new()));
+    }
+    let told = proxy_protocol::read(&mut stream).await.ok()?;
+    if let Some((client, own)) = told.addresses {
+        (accepted.peer, accepted.local) = (client, own);
+    }
+    Some((stream, told.rest))
+}
+
+/// Says the last word on a connection; a client that is gone does not hear it.
+async fn tell(stream: &mut TcpStream, bytes: &[u8]) {
+    if stream.write_all(bytes).await.is_ok() {
+        stream.shutdown().await.unwrap_or_default();
+    }
+}
+
+/// What the handshake found.
+fn found(stream: &TlsStream<Begun>, server_name: Box<str>, server: &TlsServer, ready: &Ready) -> Secured {
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let client = ready.verifier.as_ref().and_then(|it| it.identify(shown, UnixTime::since_unix_epoch(now)));
+    Secured { server_name, verification: server.verification(), client }
+}
