@@ -29,6 +29,8 @@ bench:
 tools:
 	@missing=; \
 	command -v cc >/dev/null || missing="gcc libc6-dev"; \
+	command -v curl >/dev/null || missing="$$missing curl"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	[ -x /bin/kill ] || [ -x /usr/bin/kill ] || missing="$$missing procps"; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing what the build and the tests need: $$missing"; \

@@ -19,6 +19,8 @@ mod chaos;
 mod grpc;
 /// TLS at the edge: servers by SNI, client certificates, pass-through, rotation.
 mod tls;
+/// TLS under load: rotation, floods.
+mod tls_load;
 /// TLS towards upstreams.
 mod upstream_tls;
 /// TCP listeners.

@@ -13,7 +13,7 @@ use crate::harness::{Folder, Gateway, Upstream, routes, service, settings, wait_
 const ALL: &str = "  - route: [{destination: {host: a.test}}]\n";
 
 /// A credential of the secrets folder.
-fn credential(folder: &Folder, name: &str, own: &Signed, authorities: Option<&Authority>) {
+pub(crate) fn credential(folder: &Folder, name: &str, own: &Signed, authorities: Option<&Authority>) {
     let path = folder.path().join("secrets").join(name);
     fs::create_dir_all(&path).unwrap();
     fs::write(path.join("tls.crt"), &own.certificate).unwrap();
@@ -24,12 +24,12 @@ fn credential(folder: &Folder, name: &str, own: &Signed, authorities: Option<&Au
 }
 
 /// Settings with the secrets of a folder.
-fn with_secrets(folder: &Folder, more: &str) -> String {
+pub(crate) fn with_secrets(folder: &Folder, more: &str) -> String {
     settings(&format!("  secrets: {{directory: {}}}\n{more}", folder.path().join("secrets").display()))
 }
 
 /// A Gateway of port 443 with a server for each host and its TLS settings.
-fn servers(servers: &[(&str, &str)]) -> String {
+pub(crate) fn servers(servers: &[(&str, &str)]) -> String {
     let servers: String = servers
         .iter()
         .enumerate()
@@ -45,7 +45,7 @@ fn servers(servers: &[(&str, &str)]) -> String {
 }
 
 /// A gateway with its secrets.
-struct Scene {
+pub(crate) struct Scene {
     gateway: Gateway,
     _secrets: Folder,
 }
@@ -59,12 +59,12 @@ impl Deref for Scene {
 }
 
 #[track_caller]
-fn start(secrets: Folder, config: &str) -> Scene {
+pub(crate) fn start(secrets: Folder, config: &str) -> Scene {
     // The secrets lie apart from the configuration, all of which is read as YAML.
     Scene { gateway: Gateway::start(config), _secrets: secrets }
 }
 
-fn metric(gateway: &Gateway, line: &str) -> Option<()> {
+pub(crate) fn metric(gateway: &Gateway, line: &str) -> Option<()> {
     gateway.ask_admin("GET", "/metrics").text().lines().any(|it| it.starts_with(line)).then_some(())
 }
 
@@ -340,4 +340,195 @@ fn certificates_that_change_are_shown_without_a_reload() {
     fs::write(secrets.join("late/tls.key"), &signed.key).unwrap();
     wait_for("it is served", || late.connect(address).is_ok().then_some(()));
     assert_eq!(gateway.generation(), 1, "no reload was needed");
+}
+
+#[test]
+fn the_client_behind_a_trusted_proxy_is_who_its_header_says() {
+    let ours = Authority::new();
+    let upstream = Upstream::echo("a");
+    let scene = |more: &str| {
+        let folder = Folder::new();
+        credential(&folder, "own", &ours.sign("a.test"), None);
+        let edge = servers(&[("a.test", "mode: SIMPLE, credentialName: own")])
+            + "  - port: {number: 80, name: http, protocol: HTTP}\n    hosts: [a.test]\n";
+        let config =
+            with_secrets(&folder, more) + &edge + &service("a", "HTTP", &[upstream.address()]) + &routes("a.test", ALL);
+        start(folder, &config)
+    };
+    let v1 = b"PROXY TCP4 192.0.2.7 10.0.0.1 5555 443\r\n".to_vec();
+    let v2 = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[192, 0, 2, 7, 10, 0, 0, 1, 0x15, 0xb3, 1, 0xbb]].concat();
+    let ask = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    for more in [
+        "  proxyProtocol: {trustedSources: [127.0.0.0/8]}\n",
+        "  meshConfig: {defaultConfig: {gatewayTopology: {proxyProtocol: {}}}}\n",
+    ] {
+        let gateway = scene(more);
+        for header in [&v1, &v2] {
+            let mut client = crate::harness::Client::connect(gateway.address(80));
+            client.write(&[header.as_slice(), ask].concat());
+            assert_eq!(client.response().unwrap().echoed("x-forwarded-for").as_deref(), Some("192.0.2.7"), "{more}");
+            let mut stream = std::net::TcpStream::connect(gateway.address(443)).unwrap();
+            std::io::Write::write_all(&mut stream, header).unwrap();
+            let mut client = Ask::new("a.test", &ours).over(stream).unwrap();
+            assert_eq!(client.get("a.test", "/").echoed("x-forwarded-for").as_deref(), Some("192.0.2.7"));
+        }
+        let mut silent = crate::harness::Client::connect(gateway.address(80));
+        silent.write(ask);
+        assert!(silent.response().is_err(), "without a header there is no answer");
+    }
+    let gateway = scene("  proxyProtocol: {trustedSources: [10.0.0.0/8]}\n");
+    let mut direct = crate::harness::Client::connect(gateway.address(80));
+    direct.write(ask);
+    assert_eq!(direct.response().unwrap().echoed("x-forwarded-for").as_deref(), Some("127.0.0.1"));
+    let mut liar = crate::harness::Client::connect(gateway.address(80));
+    liar.write(&[v1.as_slice(), ask].concat());
+    assert_eq!(liar.response().unwrap().status, 400, "who is not trusted cannot say who it is");
+}
+
+#[test]
+fn identities_of_a_mesh_pass_servers_that_ask_for_them() {
+    let mesh = Authority::new();
+    let own = mesh.sign("a.test");
+    let workload = mesh.sign("spiffe://cluster.local/ns/shop/sa/web");
+    let folder = Folder::new();
+    let [chain, key, roots] =
+        [("chain.pem", own.certificate.clone()), ("key.pem", own.key.clone()), ("root.pem", mesh.pem())]
+            .map(|(name, text)| folder.write(name, &text).display().to_string());
+    let more =
+        format!("  meshCertificates: {{certificateChain: {chain}, privateKey: {key}, rootCertificates: {roots}}}\n");
+    let upstream = Upstream::echo("a");
+    let config = settings(&more)
+        + &servers(&[("a.test", "mode: ISTIO_MUTUAL")])
+        + &service("a", "HTTP", &[upstream.address()])
+        + &routes("a.test", ALL);
+    let gateway = start(folder, &config);
+    let ask = Ask::new("a.test", &mesh);
+    assert!(ask.get(gateway.address(443), "/").is_err());
+    let answer = ask.with(&workload).get(gateway.address(443), "/").unwrap();
+    let told = answer.echoed("x-forwarded-client-cert").unwrap();
+    assert!(told.contains(";URI=spiffe://cluster.local/ns/shop/sa/web"), "{told}");
+}
+
+fn report(config: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let folder = Folder::new();
+    let file = folder.write("config.yaml", config);
+    let (verb, rest) = arguments.split_first().unwrap();
+    let output = crate::harness::sluice().arg(verb).arg("--config").arg(file).args(rest).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), text)
+}
+
+#[test]
+fn check_reads_every_certificate() {
+    let ours = Authority::new();
+    let (good, other) = (ours.sign("a.test"), ours.sign("a.test"));
+    let mixed = Signed { key: other.key.clone(), ..good.clone() };
+    for (own, code, said) in [
+        (&good, 0, "1 note"),
+        (&ours.sign_until("a.test", 2025), 1, "SLU0030"),
+        (&mixed, 1, "do not belong together"),
+        (&ours.sign("b.test"), 0, "does not cover the host `a.test`, only b.test"),
+        (&ours.weak("a.test"), 1, "SLU0033"),
+    ] {
+        let folder = Folder::new();
+        credential(&folder, "own", own, None);
+        let config = with_secrets(&folder, "")
+            + &servers(&[("a.test", "mode: SIMPLE, credentialName: own")])
+            + "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: skipped}\n"
+            + &routes("a.test", "  - directResponse: {status: 200}\n");
+        let (status, text) = report(&config, &["check"]);
+        assert_eq!(status, Some(code), "{said}: {text}");
+        assert!(text.contains(said), "{said}: {text}");
+        assert!(!text.contains("PRIVATE KEY"));
+        // One server's certificate is no reason not to start.
+        assert!(start(folder, &config).ask_admin("GET", "/ready").status == 200);
+    }
+    let config = settings("") + &servers(&[("a.test", "mode: AUTO_PASSTHROUGH")]);
+    let (status, text) = report(&config, &["check"]);
+    assert!(status == Some(0) && text.contains("AUTO_PASSTHROUGH belongs to meshes"), "{text}");
+}
+
+#[test]
+fn explain_tells_what_tls_does() {
+    let ours = Authority::new();
+    let folder = Folder::new();
+    credential(&folder, "own", &ours.sign("a.test"), Some(&ours));
+    credential(&folder, "tcp", &ours.sign("tcp.test"), None);
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    let config = passing(&folder, nobody, nobody);
+    for (arguments, expected) in [
+        (
+            &["GET", "https://a.test/x"][..],
+            &[
+                "tls           a server answers to `a.test`, TLS 1.2 and 1.3",
+                "certificate   own (serial",
+                "no certificate is asked for",
+                "virtual host",
+            ][..],
+        ),
+        (
+            &["--sni", "x.pass.test", "GET", "https://a.test/"],
+            &["`x.pass.test` is passed on as it is", "outbound|80||b.test"],
+        ),
+        (&["--sni", "a.test", "GET", "https://x.pass.test/"], &["421"]),
+        (&["GET", "https://nobody.test/"], &["no server answers to `nobody.test`"]),
+        (&["GET", "http://a.test:443/"], &["plain text on a port of TLS"]),
+    ] {
+        let (status, text) = report(&config, &[&["explain"], arguments].concat());
+        assert_eq!(status, Some(0), "{text}");
+        for line in expected {
+            assert!(text.contains(line), "{arguments:?}: {line}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn curl_and_openssl_are_served() {
+    let ours = Authority::new();
+    let folder = Folder::new();
+    credential(&folder, "own", &ours.sign("a.test"), None);
+    let ca = folder.write("ca.pem", &ours.pem());
+    let config = with_secrets(&folder, "")
+        + &servers(&[("a.test", "mode: SIMPLE, credentialName: own")])
+        + &routes("a.test", "  - directResponse: {status: 200}\n");
+    let gateway = start(folder, &config);
+    let port = gateway.address(443).port();
+    for (version, expected) in [("--http1.1", "200 1.1"), ("--http2", "200 2")] {
+        let output = std::process::Command::new("curl")
+            .args([
+                "-sS",
+                version,
+                "--max-time",
+                "20",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code} %{http_version}",
+                "--cacert",
+            ])
+            .arg(&ca)
+            .args(["--resolve", &format!("a.test:{port}:127.0.0.1"), &format!("https://a.test:{port}/")])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let openssl = |more: &[&str]| {
+        let output = std::process::Command::new("openssl")
+            .args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "a.test", "-CAfile"])
+            .arg(&ca)
+            .args(more)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    for (more, expected) in [
+        (&["-alpn", "h2"][..], "ALPN protocol: h2"),
+        (&["-tls1_2"], "Protocol  : TLSv1.2"),
+        (&["-tls1_3"], "Verify return code: 0 (ok)"),
+        (&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "Cipher is (NONE)"),
+    ] {
+        let text = openssl(more);
+        assert!(text.contains(expected), "{more:?}: {text}");
+    }
 }

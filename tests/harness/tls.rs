@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair,
-    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName, DnType,
+    IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -33,7 +33,7 @@ pub(crate) struct Authority {
 pub(crate) struct Signed {
     pub(crate) certificate: String,
     pub(crate) key: String,
-    serial: u64,
+    pub(crate) serial: u64,
 }
 
 /// How a client shakes hands.
@@ -84,7 +84,15 @@ impl<'a> Ask<'a> {
 
     /// Shakes hands as this configuration says.
     pub(crate) fn connect_by(&self, config: &Arc<ClientConfig>, address: SocketAddr) -> io::Result<Client<Secure>> {
-        let mut stream = TcpStream::connect(address)?;
+        self.over_by(config, TcpStream::connect(address)?)
+    }
+
+    /// Shakes hands on a connection that is there.
+    pub(crate) fn over(&self, stream: TcpStream) -> io::Result<Client<Secure>> {
+        self.over_by(&Arc::new(self.config(ALL_VERSIONS)), stream)
+    }
+
+    fn over_by(&self, config: &Arc<ClientConfig>, mut stream: TcpStream) -> io::Result<Client<Secure>> {
         stream.set_read_timeout(Some(super::PATIENCE))?;
         let name = self.name.to_owned().try_into().unwrap();
         let mut connection = ClientConnection::new(Arc::clone(config), name).unwrap();
@@ -130,6 +138,12 @@ impl Signed {
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        // Told apart by name, or clients take what it signs for signed by itself.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("authority {}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
@@ -160,6 +174,23 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from(serial));
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Signed { certificate, key: key.serialize_pem(), serial }
+    }
+
+    /// A certificate for a name with an RSA key of 1024 bits, made by openssl since nothing else makes such a thing any more.
+    pub(crate) fn weak(&self, name: &str) -> Signed {
+        let folder = super::Folder::new();
+        let [key, chain] = ["key.pem", "chain.pem"].map(|it| folder.path().join(it));
+        let made = std::process::Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "3650", "-subj", "/CN=weak"])
+            .args(["-addext", &format!("subjectAltName=DNS:{name}"), "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&chain)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let [key, certificate] = [key, chain].map(|it| std::fs::read_to_string(it).unwrap());
+        Signed { certificate, key, serial: 0 }
     }
 
     /// A list that revokes a certificate, in PEM.

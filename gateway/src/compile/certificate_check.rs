@@ -79,7 +79,6 @@ impl Judged<'_> {
             let severity = if is_there { Severity::Error } else { Severity::Warning };
             let help = "handshakes with this server fail until it is mended; it is read anew when its files change";
             self.say(code::GATEWAY_CREDENTIAL, severity, message, help);
-            return;
         }
         for pair in &definition.sources.pairs {
             self.pair(pair, hosts, now);

@@ -6,15 +6,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Reloader;
 use crate::listener::tls::config::Shown;
 use crate::listener::tls::server::{Refreshed, State, TlsServer};
 use crate::telemetry::metrics::Metrics;
 
-/// How often files are looked at: a new certificate is in force a second after it is there.
-const INTERVAL: Duration = Duration::from_millis(500);
+/// How often files are looked at, so that a new certificate is in force a moment after it is there.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Where there are many files, looking at them takes at most this part of the time.
+const PART: u32 = 50;
 /// Days before the end of a certificate at which its operator is told.
 const WARNINGS: [i64; 3] = [30, 7, 1];
 
@@ -22,6 +24,7 @@ const WARNINGS: [i64; 3] = [30, 7, 1];
 pub async fn follow(reloader: Arc<Reloader>) {
     let mut told = Told::default();
     loop {
+        let begun = Instant::now();
         let servers: Vec<_> = reloader.live().pin().tls_servers.values().map(Arc::clone).collect();
         let metrics = Arc::clone(reloader.telemetry());
         // Reading files blocks, and nobody waits for it.
@@ -37,7 +40,7 @@ pub async fn follow(reloader: Arc<Reloader>) {
                 told = Told::default();
             }
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(INTERVAL.max(begun.elapsed() * PART)).await;
     }
 }
 
