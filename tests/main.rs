@@ -17,6 +17,8 @@ mod traffic;
 mod chaos;
 /// gRPC and gRPC-Web.
 mod grpc;
+/// Tokens and access policies.
+mod access;
 /// TLS at the edge: servers by SNI, client certificates, pass-through, rotation.
 mod tls;
 /// TLS under load: rotation, floods.

@@ -22,12 +22,7 @@ fn marked(number: u32, upstream: &Upstream) -> String {
 }
 
 /// A policy that keeps everybody out.
-const DENY_ALL: &str = "---
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {name: deny-all, namespace: istio-system}
-spec: {}
-";
+const ASK: &str = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask, namespace: istio-system}\nspec: {action: CUSTOM, provider: {name: opa}, rules: [{}]}\n";
 
 #[test]
 fn no_request_fails_or_sees_two_generations_while_the_configuration_is_swapped() {
@@ -166,7 +161,7 @@ fn a_bad_file_changes_nothing_and_is_reported() {
         (good.replace("gateways: [edge]", "gatways: [edge]"), "did you mean `gateways`?"),
         (good.replace("gateways: [edge]", "gateways: [egde]"), "does not exist"),
         (huge, "larger than"),
-        (format!("{good}{DENY_ALL}"), "not enforced yet"),
+        (format!("{good}{ASK}"), "not enforced yet"),
     ] {
         let report = gateway.reload(&bad);
         assert_eq!((&report["success"], &report["generation"]), (&false.into(), &1.into()));
@@ -198,7 +193,7 @@ fn a_port_that_is_taken_is_a_failed_reload() {
 #[test]
 fn check_and_start_refuse_a_policy_that_would_not_be_enforced() {
     let folder = crate::harness::Folder::new();
-    folder.write("policy.yaml", DENY_ALL);
+    folder.write("policy.yaml", ASK);
     for command in ["check", "run"] {
         let output = crate::harness::sluice().args([command, "--config"]).arg(folder.path()).output().unwrap();
         let report = [output.stdout, output.stderr].concat();

@@ -46,3 +46,4 @@ pub mod local_reply;
 pub mod telemetry;
 pub mod text;
 pub mod network;
+pub mod digest;

@@ -1,6 +1,6 @@
 //! IP networks, for whoever decides by where somebody comes from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses that share their first bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,9 +29,46 @@ impl Network {
     }
 }
 
+/// Whether an address belongs to a machine's own surroundings, where no document of others is: link-local and
+/// unspecified addresses, and those at which clouds tell their secrets.
+pub fn is_reserved(address: IpAddr) -> bool {
+    /// Metadata services outside link-local networks: Azure, Oracle, Alibaba.
+    const METADATA: [Ipv4Addr; 3] =
+        [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192), Ipv4Addr::new(100, 100, 100, 200)];
+    /// AWS over IPv6.
+    const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    match address.to_canonical() {
+        IpAddr::V4(it) => {
+            it.is_link_local()
+                || it.is_unspecified()
+                || it.is_broadcast()
+                || it.is_multicast()
+                || METADATA.contains(&it)
+        }
+        IpAddr::V6(it) => it.is_unicast_link_local() || it.is_unspecified() || it.is_multicast() || it == METADATA_V6,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn surroundings_are_known() {
+        for (address, expected) in [
+            ("169.254.169.254", true),
+            ("::ffff:169.254.169.254", true),
+            ("168.63.129.16", true),
+            ("fd00:ec2::254", true),
+            ("fe80::1", true),
+            ("0.0.0.0", true),
+            ("127.0.0.1", false),
+            ("10.0.0.1", false),
+            ("192.0.2.1", false),
+        ] {
+            assert_eq!(is_reserved(address.parse().unwrap()), expected, "{address}");
+        }
+    }
 
     #[test]
     fn a_network_holds_what_shares_its_first_bits() {

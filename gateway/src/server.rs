@@ -81,6 +81,8 @@ fn telemetry(snapshot: &Snapshot, workers: usize) -> anyhow::Result<Telemetry> {
 
 /// A configuration without ports.
 fn placeholder(first: &Snapshot) -> Snapshot {
+    use crate::filter::authentication::Authentication;
+    use crate::filter::authorization::Authorization;
     use crate::snapshot::{AccessLog, Settings};
     Snapshot {
         generation: 0,
@@ -89,6 +91,8 @@ fn placeholder(first: &Snapshot) -> Snapshot {
         retired: Vec::new(),
         clusters: std::collections::HashMap::new(),
         tls_servers: std::collections::HashMap::new(),
+        authentication: Authentication::default(),
+        authorization: Authorization::default(),
         settings: Settings { access_log: AccessLog::Off, ..first.settings.clone() },
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod grpc;
+pub(crate) mod jwt;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 

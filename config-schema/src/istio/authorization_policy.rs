@@ -16,12 +16,10 @@ pub struct AuthorizationPolicy {
     /// Resources it attaches to.
     pub target_refs: Vec<TargetRef>,
     /// Of which one must match; none allows nothing.
-    #[schemars(extend("x-support" = "later"))]
     pub rules: Option<Vec<Rule>>,
     /// What a match means; default ALLOW.
-    #[schemars(extend("x-support" = "later"))]
     pub action: Option<Action>,
-    /// Whom CUSTOM asks.
+    /// Whom CUSTOM asks; such a policy is refused until it can be enforced.
     pub provider: Option<Provider>,
 }
 

@@ -17,7 +17,6 @@ pub struct RequestAuthentication {
     /// Resources it attaches to.
     pub target_refs: Vec<TargetRef>,
     /// Issuers and their keys.
-    #[schemars(extend("x-support" = "later"))]
     pub jwt_rules: Vec<JwtRule>,
 }
 

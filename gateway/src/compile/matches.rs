@@ -9,6 +9,7 @@ use config_schema::value::{Pattern, StringMatch, host};
 use http::HeaderName;
 use regex::Regex;
 
+use crate::filter::authentication::claims::ClaimPath;
 use crate::routing::matcher::{Condition, HeaderSource};
 use crate::routing::route::PathPattern;
 use crate::text::{TextPattern, whole};
@@ -97,7 +98,7 @@ pub(super) fn conditions(it: &HttpMatch) -> Result<Vec<Condition>, Box<Problem>>
         let value = value.as_ref().unwrap_or(&present);
         match source(name)? {
             Source::Header(source) => out.push(Condition::Header(source, text(value)?)),
-            Source::Claim => out.push(Condition::Claim(name.as_str().into())),
+            Source::Claim(path) => out.push(Condition::Claim(path, text(value)?)),
             Source::Ignored => {}
         }
     }
@@ -105,8 +106,8 @@ pub(super) fn conditions(it: &HttpMatch) -> Result<Vec<Condition>, Box<Problem>>
         let value = value.as_ref().unwrap_or(&present);
         match source(name)? {
             Source::Header(source) => out.push(Condition::WithoutHeader(source, text(value)?)),
-            // Nobody has verified a token, so no claim can match.
-            Source::Claim | Source::Ignored => {}
+            Source::Claim(path) => out.push(Condition::WithoutClaim(path, text(value)?)),
+            Source::Ignored => {}
         }
     }
     for (name, value) in query_params {
@@ -117,14 +118,14 @@ pub(super) fn conditions(it: &HttpMatch) -> Result<Vec<Condition>, Box<Problem>>
 
 enum Source {
     Header(HeaderSource),
-    Claim,
+    Claim(ClaimPath),
     Ignored,
 }
 
 fn source(name: &str) -> Result<Source, Box<Problem>> {
     let lower = name.to_ascii_lowercase();
-    if lower.starts_with(CLAIMS) {
-        return Ok(Source::Claim);
+    if let Some(path) = name.get(CLAIMS.len()..).filter(|_| lower.starts_with(CLAIMS)) {
+        return claim(path).map(Source::Claim).ok_or_else(|| broken(format!("`{name}` names no claim")));
     }
     Ok(Source::Header(match lower.as_str() {
         "uri" | "scheme" | "method" | "authority" => return Ok(Source::Ignored),
@@ -136,6 +137,15 @@ fn source(name: &str) -> Result<Source, Box<Problem>> {
             HeaderSource::Field(HeaderName::try_from(lower).map_err(|_| broken(format!("`{name}` is no header name")))?)
         }
     }))
+}
+
+/// The names that lead to a claim: `.a.b`, or `[a][b]` for names with dots.
+fn claim(text: &str) -> Option<ClaimPath> {
+    let names: Vec<&str> = match text.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']')?.split("][").collect(),
+        None => text.strip_prefix('.')?.split('.').collect(),
+    };
+    names.iter().all(|it| !it.is_empty()).then(|| names.into_iter().map(Box::from).collect())
 }
 
 /// What a text must be.

@@ -4,6 +4,8 @@
 //! their connections, counts and addresses. Compiling opens no socket and asks no name
 //! server, so it can run beside traffic.
 
+mod authentication;
+mod authorization;
 mod balancing;
 mod base64;
 pub mod certificate_check;
@@ -15,6 +17,7 @@ mod health_check;
 mod listeners;
 mod locality;
 mod matches;
+mod policies;
 mod registry;
 mod routes;
 mod secrets;
@@ -24,7 +27,6 @@ mod tcp;
 mod tls_listener;
 mod tls_servers;
 mod traffic_policy;
-mod unenforced;
 mod upstream_tls;
 mod visibility;
 
@@ -34,12 +36,12 @@ use std::time::SystemTime;
 
 use config_schema::{Config, Problem};
 
+use crate::filter::authentication::provider::Provider;
 use crate::listener::set::ListenerKey;
 use crate::snapshot::Snapshot;
 
 /// A snapshot of a configuration; `before` is the one that runs, if any.
 pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> Result<Snapshot, Box<Problem>> {
-    unenforced::check(config)?;
     let settings = settings::lower(&config.settings)?;
     let mut clusters = clusters::Clusters::new(config, before);
     let mut tls_servers = tls_servers::TlsServers::new(config, before);
@@ -58,6 +60,8 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         retired,
         clusters: clusters.finish(),
         tls_servers: tls_servers.finish(),
+        authentication: authentication::lower(config, before)?,
+        authorization: authorization::lower(config)?,
         settings,
     })
 }
@@ -70,6 +74,19 @@ pub fn fresh_clusters<'a>(
     let none = HashMap::new();
     let known = before.map_or(&none, |it| &it.clusters);
     snapshot.clusters.iter().filter(|(definition, _)| !known.contains_key(*definition)).map(|(_, it)| it).collect()
+}
+
+/// Issuers of a snapshot whose keys the one before did not have.
+pub fn fresh_providers<'a>(snapshot: &'a Snapshot, before: Option<&Snapshot>) -> Vec<&'a Arc<Provider>> {
+    let known: Vec<&Arc<Provider>> = before.into_iter().flat_map(|it| it.authentication.providers()).collect();
+    let mut fresh: Vec<&Arc<Provider>> = Vec::new();
+    for it in snapshot.authentication.providers() {
+        let is_known = known.iter().chain(&fresh).any(|known| Arc::ptr_eq(known, it));
+        if !is_known {
+            fresh.push(it);
+        }
+    }
+    fresh
 }
 
 #[cfg(test)]

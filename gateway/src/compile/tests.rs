@@ -54,7 +54,15 @@ fn compiled(text: &str, before: Option<&Snapshot>) -> Snapshot {
 /// Names of the cluster and endpoints that a request goes to.
 fn destination(snapshot: &Snapshot, target: &str) -> String {
     let headers = http::HeaderMap::new();
-    let request = Request { method: "GET", scheme: Scheme::Http, authority: "h", target, headers: &headers, port: 80 };
+    let request = Request {
+        method: "GET",
+        scheme: Scheme::Http,
+        authority: "h",
+        target,
+        headers: &headers,
+        port: 80,
+        claims: None,
+    };
     let crate::snapshot::Service::Http(hosts) = &snapshot.listeners[0].service else { panic!("no HTTP") };
     let host = hosts.find(&request.host()).unwrap();
     let Action::Forward(forward) = &host.find(&request).unwrap().action else { panic!("not forwarded") };
@@ -152,18 +160,18 @@ fn with_policy(head: &str, spec: &str) -> Result<Snapshot, Box<Problem>> {
 }
 
 #[test]
-fn an_access_policy_of_this_gateway_is_not_served_without() {
+fn an_access_policy_that_cannot_be_enforced_is_not_served_without() {
     let policy = "kind: AuthorizationPolicy\nmetadata: {name: p, namespace: istio-system}";
     let tokens = "kind: RequestAuthentication\nmetadata: {name: p, namespace: istio-system}";
-    for (head, spec) in [
-        (policy, "{}"),
-        (policy, "{action: DENY, rules: [{from: [{source: {ipBlocks: [10.0.0.0/8]}}]}]}"),
-        (policy, "{selector: {matchLabels: {istio: ingressgateway}}}"),
-        (tokens, "{jwtRules: [{issuer: i, jwks: '{\"keys\": []}'}]}"),
+    for (head, spec, message) in [
+        (policy, "{action: CUSTOM, provider: {name: opa}, rules: [{}]}", "is not enforced yet"),
+        (policy, "{rules: [{when: [{key: experimental.envoy.filters.a, values: [b]}]}]}", "is not enforced yet"),
+        (tokens, "{jwtRules: [{issuer: i, jwks: '{\"keys\": []}'}]}", "the keys cannot be used"),
     ] {
         let problem = with_policy(head, spec).unwrap_err();
-        assert!(problem.message.contains("applies to this gateway and is not enforced yet"), "{spec}: {problem:?}");
+        assert!(problem.message.contains(message), "{spec}: {problem:?}");
     }
+    assert!(!with_policy(policy, "{}").unwrap().authorization.is_empty());
 }
 
 #[test]
@@ -173,7 +181,9 @@ fn an_access_policy_of_another_workload_does_not_matter() {
     for (head, spec) in
         [(elsewhere, "{}"), (here, "{selector: {matchLabels: {app: cart}}}"), (here, "{action: AUDIT, rules: [{}]}")]
     {
-        with_policy(head, spec).unwrap();
+        let snapshot = with_policy(head, spec).unwrap();
+        let is_audit = spec.contains("AUDIT");
+        assert_eq!(snapshot.authorization.is_empty(), !is_audit, "{spec}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! Reads a request that was just admitted: its path, its client, its route.
 //!
 //! The order is a promise: the path has its normal form before anything judges it, the
-//! client is known before its headers are believed, and headers are cleaned before routes
-//! may match on them.
+//! client is known before its headers are believed, headers are cleaned before routes may
+//! match on them, and who may pass is asked before it is said what there is.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::exchange::{Client, Exchange, Way};
-use super::{affinity, attempt, client, client_cert, timeout};
+use super::{access, affinity, attempt, client, client_cert, timeout};
 use crate::listener::http1::host;
 use crate::listener::limits::MAX_HEAD_FIELDS;
 use crate::local_reply::{Flow, LocalReply, Reason};
@@ -22,9 +22,10 @@ use crate::routing::request::{Request, Scheme};
 use crate::routing::route::{Action, Route};
 use crate::snapshot::Service;
 use crate::snapshot::tls_table::Misdirected;
+use crate::telemetry::access_metrics::AccessMetrics;
 
 /// Prepares a request and finds its route; answers it where no upstream is asked.
-pub(super) fn admit(session: &mut Session, exchange: &mut Exchange) -> Flow {
+pub(super) fn admit(session: &mut Session, exchange: &mut Exchange, metrics: &AccessMetrics) -> Flow {
     let request = session.req_header_mut();
     // HTTP/1.1 heads were counted by the guard; the frames of HTTP/2 carry no such bound.
     if request.headers.len() > MAX_HEAD_FIELDS {
@@ -36,6 +37,9 @@ pub(super) fn admit(session: &mut Session, exchange: &mut Exchange) -> Flow {
     }
     let scheme = identify(request, exchange);
     let authority = authority(request, exchange)?;
+    let target = access::authenticate(request, exchange, (target, &authority), metrics)?;
+    access::authorize(request, exchange, (&target, &authority), metrics)?;
+    let identity = exchange.identity.clone();
     let Some(known) = exchange.known() else { return refuse(exchange, Reason::Internal) };
     let key = known.connection.listener;
     let Some(listener) = exchange.snapshot.listener(key).map(Arc::clone) else {
@@ -48,6 +52,7 @@ pub(super) fn admit(session: &mut Session, exchange: &mut Exchange) -> Flow {
         target: &target,
         headers: &request.headers,
         port: key.port,
+        claims: identity.as_ref().map(|it| &it.claims),
     };
     let host = asked.host();
     let hosts = match (&listener.service, &known.connection.secured) {

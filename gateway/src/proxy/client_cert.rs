@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
-use crate::listener::tls::certificate::{ClientCertificate, hex};
+use crate::digest::hex;
+use crate::listener::tls::certificate::ClientCertificate;
 use crate::snapshot::ForwardClientCert;
 
 const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");

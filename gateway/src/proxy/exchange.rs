@@ -12,6 +12,7 @@ use pingora::proxy::Session;
 
 use super::attempt::Attempts;
 use super::mirror::Copies;
+use crate::filter::authentication::Identity;
 use crate::filter::grpc_web::Bridge;
 use crate::listener::connection::Connection;
 use crate::local_reply::Reason;
@@ -37,6 +38,8 @@ pub struct Exchange {
     pub(super) delay: Option<Duration>,
     pub(super) affinity: Affinity,
     pub(super) attempts: Attempts,
+    /// Who asks, as a token says.
+    pub(super) identity: Option<Arc<Identity>>,
     /// Copies for others.
     pub(super) copies: Copies,
     /// Whether the answer that just came is not passed on, since another try follows.
@@ -88,6 +91,8 @@ pub(super) struct Affinity {
 pub(super) struct End {
     /// Why the gateway answered or gave up; none when the upstream answered.
     pub(super) reason: Option<Reason>,
+    /// Which rule refused it, in Envoy's words.
+    pub(super) details: Option<Box<str>>,
     /// What the transport said.
     pub(super) transport: String,
     /// What the trailers of a gRPC call said.
@@ -107,6 +112,7 @@ impl Exchange {
             delay: None,
             affinity: Affinity::default(),
             attempts: Attempts::default(),
+            identity: None,
             copies: Copies::default(),
             repeats_answer: false,
             bridge: None,

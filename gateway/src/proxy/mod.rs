@@ -5,6 +5,7 @@
 //! upstream gets, [`respond`] writes replies of our own and finishes the upstream's, and
 //! [`outcome`] turns what went wrong into a reason, once, and records what happened.
 
+mod access;
 mod affinity;
 mod arrival;
 mod attempt;
@@ -89,7 +90,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        let found = arrival::admit(session, exchange);
+        let found = arrival::admit(session, exchange, &self.telemetry.metrics.access);
         arrival::delay(exchange).await;
         let admitted = match found {
             ControlFlow::Continue(()) => {

@@ -31,7 +31,10 @@ pub(super) fn flag(exchange: &Exchange, error: Option<&Error>) -> &'static str {
 }
 
 /// Envoy's detail for how the exchange ended.
-pub(super) fn details(session: &Session, exchange: &Exchange, error: Option<&Error>) -> &'static str {
+pub(super) fn details<'a>(session: &Session, exchange: &'a Exchange, error: Option<&Error>) -> &'a str {
+    if let Some(details) = &exchange.end.details {
+        return details;
+    }
     match (exchange.end.reason, error) {
         (Some(reason), _) => reason.details(),
         (None, Some(error)) => reason(error, exchange).details(),

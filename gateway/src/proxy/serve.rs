@@ -81,7 +81,7 @@ type Stream = Box<GuardedStream<ClientIo>>;
 impl Run {
     async fn connection(self: Arc<Self>, accepted: Accepted) {
         let (mut accepted, stream) = accepted.exchange(());
-        let handshakes = &self.telemetry.metrics.tls_handshakes;
+        let handshakes = &self.telemetry.metrics.tls.handshakes;
         let count = |it: Outcome| handshakes.with_label_values(&[it.name()]).inc();
         let snapshot = self.live.pin();
         let Some(entered) = self.door.enter(stream, &mut accepted, &snapshot, count).await else { return };

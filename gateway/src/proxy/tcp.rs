@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use pingora::protocols::Stream as Upstream;
 
+use super::access;
 use super::facts::TcpFacts;
 use crate::l4::relay::{self, Bounds, End, Meter};
 use crate::l4::tunnel;
@@ -57,7 +58,7 @@ impl ServeTcp {
         secured: Option<Secured>,
         route: Option<Arc<TcpRoute>>,
     ) {
-        let Accepted { stream, listener: _, local, peer, closing: _, place } = accepted;
+        let Accepted { stream, listener, local, peer, closing: _, place } = accepted;
         let mut outline = Outline {
             accepted: (local, peer),
             secured,
@@ -68,7 +69,11 @@ impl ServeTcp {
             received: 0,
             sent: 0,
         };
-        match route.as_ref().and_then(|it| it.pick(fastrand::u32(..))) {
+        let snapshot = self.live.pin();
+        let admitted =
+            access::admits_connection(&snapshot.authorization, &outline, listener, &self.telemetry.metrics.access);
+        match route.as_ref().filter(|_| admitted).and_then(|it| it.pick(fastrand::u32(..))) {
+            None if !admitted => outline.flag = Reason::Forbidden.flag(),
             None => outline.flag = Reason::NoRoute.flag(),
             Some(Target::Missing(name)) => {
                 outline.cluster = name.to_string();

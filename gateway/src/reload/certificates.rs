@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::Reloader;
 use crate::listener::tls::config::Shown;
 use crate::listener::tls::server::{Refreshed, State, TlsServer};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::tls_metrics::TlsMetrics;
 
 /// How often files are looked at, so that a new certificate is in force a moment after it is there.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -29,8 +29,8 @@ pub async fn follow(reloader: Arc<Reloader>) {
         let metrics = Arc::clone(reloader.telemetry());
         // Reading files blocks, and nobody waits for it.
         let round = tokio::task::spawn_blocking(move || {
-            refresh(&servers, &metrics.metrics);
-            told.tell(&servers, &metrics.metrics, SystemTime::now());
+            refresh(&servers, &metrics.metrics.tls);
+            told.tell(&servers, &metrics.metrics.tls, SystemTime::now());
             told
         });
         match round.await {
@@ -44,7 +44,7 @@ pub async fn follow(reloader: Arc<Reloader>) {
     }
 }
 
-fn refresh(servers: &[Arc<TlsServer>], metrics: &Metrics) {
+fn refresh(servers: &[Arc<TlsServer>], metrics: &TlsMetrics) {
     for server in servers {
         let name = server.definition().sources.pairs.first().map_or("", |it| it.name.as_ref());
         match server.refresh() {
@@ -70,7 +70,7 @@ struct Told {
 }
 
 impl Told {
-    fn tell(&mut self, servers: &[Arc<TlsServer>], metrics: &Metrics, now: SystemTime) {
+    fn tell(&mut self, servers: &[Arc<TlsServer>], metrics: &TlsMetrics, now: SystemTime) {
         let mut shown: Vec<Shown> = Vec::new();
         for server in servers {
             match server.state().as_ref() {

@@ -26,6 +26,7 @@ use crate::snapshot::{AccessLog, Live, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::upstream::care;
 use crate::upstream::dns::Resolver;
+use crate::upstream::fetch::Fetcher;
 
 /// Longest wait for the first addresses of new clusters before they are published all the same.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -202,7 +203,11 @@ impl Reloader {
         })?;
         let fresh = compile::fresh_clusters(&next, before);
         fresh.iter().for_each(|it| care::start(it));
-        let first_answers: Vec<_> = fresh.into_iter().filter_map(|it| self.resolver.follow(it)).collect();
+        let names = fresh.into_iter().filter_map(|it| self.resolver.follow(it));
+        let fetcher = Fetcher::new(self.resolver.clone());
+        let keys = compile::fresh_providers(&next, before);
+        let keys = keys.into_iter().filter_map(|it| it.follow(&fetcher, &self.telemetry.metrics.access.jwks));
+        let first_answers: Vec<_> = names.chain(keys).collect();
         let warm = async {
             for answer in first_answers {
                 // A cluster that went away meanwhile has nobody to answer.

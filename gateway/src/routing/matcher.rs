@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName};
 
 use super::request::Request;
+use crate::filter::authentication::claims::ClaimPath;
 use crate::text::TextPattern;
 
 /// Where a header condition looks.
@@ -37,8 +38,10 @@ pub enum Condition {
     WithoutHeader(HeaderSource, TextPattern),
     /// A query parameter that must be there and match.
     Query(Box<str>, TextPattern),
-    /// A claim of a verified token, which no filter provides yet: never holds.
-    Claim(Box<str>),
+    /// A claim of a verified token that must be there and match.
+    Claim(ClaimPath, TextPattern),
+    /// A claim that must be absent or not match.
+    WithoutClaim(ClaimPath, TextPattern),
 }
 
 impl Condition {
@@ -56,7 +59,8 @@ impl Condition {
                 (None, pattern) => !pattern.matches(""),
             },
             Self::Query(name, pattern) => request.query_param(name).is_some_and(|it| pattern.matches(it)),
-            Self::Claim(_) => false,
+            Self::Claim(path, pattern) => has_claim(request, path, pattern),
+            Self::WithoutClaim(path, pattern) => !has_claim(request, path, pattern),
         }
     }
 
@@ -69,9 +73,14 @@ impl Condition {
             Self::Header(source, pattern) => format!("header {} {}", source.name(), pattern.describe()),
             Self::WithoutHeader(source, pattern) => format!("no header {} {}", source.name(), pattern.describe()),
             Self::Query(name, pattern) => format!("query parameter {name} {}", pattern.describe()),
-            Self::Claim(name) => format!("claim {name}, which needs a verified token"),
+            Self::Claim(path, pattern) => format!("claim {} {}", path.join("."), pattern.describe()),
+            Self::WithoutClaim(path, pattern) => format!("no claim {} {}", path.join("."), pattern.describe()),
         }
     }
+}
+
+fn has_claim(request: &Request<'_>, path: &[Box<str>], pattern: &TextPattern) -> bool {
+    request.claims.is_some_and(|it| it.any(path, |value| pattern.matches(value)))
 }
 
 impl HeaderSource {
@@ -130,6 +139,7 @@ mod tests {
                     target: "/",
                     headers: &headers,
                     port: 80,
+                    claims: None,
                 })
             };
             let found = (holds(None), holds(Some("")), holds(Some("jason")));

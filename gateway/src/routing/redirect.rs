@@ -103,6 +103,7 @@ mod tests {
             target: "/a/b?c=d",
             headers: &headers,
             port: 8080,
+            claims: None,
         };
         assert_eq!(redirect.location(&request), expected);
     }

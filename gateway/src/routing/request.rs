@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 
 use super::path::split_query;
+use crate::filter::authentication::claims::Claims;
 use crate::text::host_of;
 
 /// Scheme by which the client came.
@@ -49,6 +50,8 @@ pub struct Request<'a> {
     pub headers: &'a HeaderMap,
     /// Declared port of the listener.
     pub port: u16,
+    /// What its verified token says.
+    pub claims: Option<&'a Claims>,
 }
 
 impl<'a> Request<'a> {

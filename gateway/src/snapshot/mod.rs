@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
+use crate::filter::authentication::Authentication;
+use crate::filter::authorization::Authorization;
 use crate::listener::limits::ConnectionLimits;
 use crate::listener::set::{ListenerKey, Wanted};
 use crate::listener::tls::server::TlsServer;
@@ -41,6 +43,10 @@ pub struct Snapshot {
     pub clusters: HashMap<Definition, Arc<Cluster>>,
     /// Every TLS server by what it is made of.
     pub tls_servers: HashMap<TlsDefinition, Arc<TlsServer>>,
+    /// Which tokens are accepted.
+    pub authentication: Authentication,
+    /// Who may do what.
+    pub authorization: Authorization,
     /// What applies to all requests.
     pub settings: Settings,
 }

@@ -1,7 +1,10 @@
 //! Our own metrics, and the registry that `/metrics` shows.
 
 use prometheus::core::Collector;
-use prometheus::{Encoder as _, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+use super::access_metrics::AccessMetrics;
+use super::tls_metrics::TlsMetrics;
 
 /// Metrics of the process as a whole.
 pub struct Metrics {
@@ -22,12 +25,10 @@ pub struct Metrics {
     pub connections_refused: IntCounter,
     /// Access log lines that were dropped.
     pub access_log_dropped: IntCounter,
-    /// Beginnings of connections on TLS ports, by how they ended.
-    pub tls_handshakes: IntCounterVec,
-    /// When the certificates that are shown end, in seconds since 1970.
-    pub certificate_expiry: GaugeVec,
-    /// Certificates that were read anew since their files changed, by result.
-    pub certificate_reloads: IntCounterVec,
+    /// TLS at the edge.
+    pub tls: TlsMetrics,
+    /// Tokens and access policies.
+    pub access: AccessMetrics,
     /// Request series that were not opened because of the bound on series.
     pub series_overflow: IntCounter,
 }
@@ -47,22 +48,9 @@ impl Metrics {
         let counter = |name, help| IntCounter::new(name, help).and_then(|it| add(&registry, it));
         let reloads = Opts::new("sluice_config_reloads_total", "Reloads by result.");
         let timestamp = Gauge::new("sluice_config_last_reload_timestamp_seconds", "When the last reload took effect.")?;
-        let vec =
-            |name, help, label| IntCounterVec::new(Opts::new(name, help), &[label]).and_then(|it| add(&registry, it));
-        let expiry =
-            Opts::new("sluice_cert_expiry_timestamp_seconds", "When a certificate that is shown ends, since 1970.");
         Ok(Self {
-            tls_handshakes: vec(
-                "sluice_tls_handshakes_total",
-                "Beginnings of connections on TLS ports, by how they ended.",
-                "result",
-            )?,
-            certificate_expiry: add(&registry, GaugeVec::new(expiry, &["name", "serial"])?)?,
-            certificate_reloads: vec(
-                "sluice_cert_reloads_total",
-                "Certificates that were read anew since their files changed, by result.",
-                "result",
-            )?,
+            tls: TlsMetrics::new(&registry)?,
+            access: AccessMetrics::new(&registry)?,
             config_generation: gauge("sluice_config_generation", "Number of the running configuration.")?,
             config_last_reload_success: gauge(
                 "sluice_config_last_reload_success",
@@ -101,7 +89,7 @@ impl Metrics {
     }
 }
 
-fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+pub(super) fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }

@@ -8,6 +8,8 @@ pub mod log_writer;
 pub mod messages;
 
 pub mod metrics;
+pub mod access_metrics;
+pub mod tls_metrics;
 pub mod process;
 pub mod route_series;
 pub mod series;

@@ -68,6 +68,12 @@ impl Resolver {
         Some(receiver)
     }
 
+    /// All addresses of a name; none when it has none, or nobody answers.
+    pub async fn addresses(&self, name: &str) -> Vec<std::net::IpAddr> {
+        let found = self.inner.lookup_ip(name).await;
+        found.map(|it| it.iter().take(MAX_ADDRESSES).collect()).unwrap_or_default()
+    }
+
     async fn resolve(&self, discovery: &DnsDiscovery) -> Option<Answer> {
         let mut answer = Answer { addresses: Vec::new(), valid: discovery.refresh };
         let mut any = false;

@@ -19,5 +19,6 @@ pub mod cluster;
 pub mod retry;
 pub mod peer;
 pub mod dns;
+pub mod fetch;
 pub mod health;
 pub mod care;

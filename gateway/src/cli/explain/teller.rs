@@ -84,6 +84,7 @@ impl<'a> Teller<'a> {
             target: &target,
             headers: &asked.headers,
             port: asked.port,
+            claims: None,
         };
         self.route(hosts, &request);
     }

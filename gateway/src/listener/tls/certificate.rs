@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use tokio_rustls::rustls::crypto::ring::cipher_suite;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::digest::sha256;
 
 /// A certificate that a client showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,31 +132,9 @@ fn escaped(value: &str) -> String {
     out
 }
 
-/// SHA-256.
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let suite = cipher_suite::TLS13_AES_128_GCM_SHA256;
-    let hash = suite.tls13().map(|it| it.common.hash_provider.hash(bytes));
-    hash.and_then(|it| it.as_ref().try_into().ok()).expect("the suite's hash is SHA-256")
-}
-
-/// Bytes in lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, it| {
-        // Writing to a String cannot fail.
-        write!(out, "{it:02x}").unwrap_or_default();
-        out
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digests_are_sha_256() {
-        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(hex(&sha256(b"")), empty);
-    }
 
     #[test]
     fn a_certificate_tells_its_names_and_its_subject() {

@@ -13,8 +13,9 @@ use tokio_rustls::rustls::{
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::certificate::{ClientCertificate, names, sha256};
+use super::certificate::{ClientCertificate, names};
 use super::terms::ClientTerms;
+use crate::digest::sha256;
 
 /// Judges the certificates of clients.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{NamedGroup, ServerConfig, SignatureAlgorithm, SupportedCipherSuite, version};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::certificate::sha256;
 use super::client_auth::ClientVerifier;
 use super::source::Pair;
 use super::terms::{Clients, Definition, Terms, Versions};
+use crate::digest::sha256;
 
 /// What is in force for new handshakes.
 #[derive(Debug)]
@@ -119,6 +119,8 @@ fn config(
         Some(it) => it,
         None => ring::Ticketer::new().map_err(|error| error.to_string())?,
     };
+    // Ours is the better order: clients list what they can, not what is best.
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -58,7 +58,7 @@ proptest! {
         let host = VirtualHost::new("*", 80, routes).indexed(false).unwrap();
         let headers = HeaderMap::<HeaderValue>::new();
         let request = Request {
-            method: &method, scheme: Scheme::Http, authority: "a", target: &path, headers: &headers, port: 80,
+            method: &method, scheme: Scheme::Http, authority: "a", target: &path, headers: &headers, port: 80, claims: None,
         };
         let found = host.find(&request).map(|it| it.origin.rule);
         let expected = host.find_observed(&request, &mut Silent).map(|it| it.origin.rule);

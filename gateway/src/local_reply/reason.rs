@@ -1,23 +1,6 @@
-//! Every response the gateway writes in its own name, and why.
-//!
-//! A refusal is a value: whoever refuses returns a [`LocalReply`] with a [`Reason`], and the
-//! tables below give it status, response flag, detail and text. They are Envoy's where
-//! Envoy has the case, since dashboards and scripts match on them.
+//! Why the gateway answers by itself: a closed set, with status, flag, detail and text for each member.
 
-use std::ops::ControlFlow;
-
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
-
-const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
-
-/// Whether a request goes on, or is answered here.
-///
-/// A refusal is an ordinary outcome, not an error, and `?` passes it up.
-pub type Flow<T = ()> = ControlFlow<LocalReply, T>;
-
-/// Name in the `server` header.
-pub const SERVER: HeaderValue = HeaderValue::from_static("sluice");
+use super::token_fault::TokenFault;
 
 /// Why the gateway answered, or ended an exchange, by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +21,10 @@ pub enum Reason {
     OldProtocol,
     /// CONNECT on a listener that is no forward proxy.
     ConnectRefused,
+    /// A token is not accepted.
+    Unauthenticated(TokenFault),
+    /// The access policies refuse it.
+    Forbidden,
     /// No virtual host or no route matches.
     NoRoute,
     /// The host belongs to a server that its client has to come to by a connection of its own (RFC 9110 §15.5.20).
@@ -85,6 +72,8 @@ impl Reason {
             Self::HeadTimeout | Self::BodyTimeout | Self::Deadline => 408,
             Self::OldProtocol => 426,
             Self::ConnectRefused => 405,
+            Self::Unauthenticated(fault) => fault.status(),
+            Self::Forbidden => 403,
             Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::HttpsRedirect | Self::Redirect => 301,
@@ -119,6 +108,8 @@ impl Reason {
             Self::Deadline => "UMSDR",
             Self::ClientGone => "DC",
             Self::BadPath
+            | Self::Unauthenticated(_)
+            | Self::Forbidden
             | Self::ConnectRefused
             | Self::HttpsRedirect
             | Self::Redirect
@@ -141,6 +132,8 @@ impl Reason {
             Self::ConnectRefused => "connect_refused",
             Self::NoRoute => "route_not_found",
             Self::Misdirected => "misdirected_request",
+            Self::Unauthenticated(fault) => fault.details(),
+            Self::Forbidden => "rbac_access_denied_matched_policy[none]",
             Self::HttpsRedirect | Self::Redirect | Self::DirectResponse => "direct_response",
             Self::Preflight => "cors_preflight",
             Self::NoCluster => "cluster_not_found",
@@ -162,6 +155,8 @@ impl Reason {
     pub fn text(self) -> &'static str {
         match self {
             Self::FaultAbort => "fault filter abort",
+            Self::Unauthenticated(fault) => fault.text(),
+            Self::Forbidden => "RBAC: access denied",
             Self::NoHealthyEndpoint => "no healthy upstream",
             Self::Overflow => "upstream connect error or disconnect/reset before headers. reset reason: overflow",
             Self::ConnectFailure => {
@@ -199,6 +194,8 @@ impl Reason {
     pub fn keeps_connection(self) -> bool {
         match self {
             Self::NoRoute
+            | Self::Unauthenticated(_)
+            | Self::Forbidden
             | Self::Misdirected
             | Self::HttpsRedirect
             | Self::Redirect
@@ -225,69 +222,5 @@ impl Reason {
             | Self::ClientGone
             | Self::Internal => false,
         }
-    }
-}
-
-/// gRPC's status for a deadline that passed.
-const DEADLINE_EXCEEDED: u8 = 4;
-
-/// The gRPC status of a reply: the reason's own, else the one that stands for its HTTP status, as Envoy maps them.
-pub fn grpc_status(reason: Reason, status: StatusCode) -> u8 {
-    if reason == Reason::Deadline {
-        return DEADLINE_EXCEEDED;
-    }
-    match status.as_u16() {
-        200 => 0,
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    }
-}
-
-/// One response of the gateway's own.
-#[derive(Debug, Clone)]
-pub struct LocalReply {
-    /// Why.
-    pub reason: Reason,
-    /// Status; the reason's, unless the operator chose another.
-    pub status: StatusCode,
-    /// Headers besides `server`, `date`, `content-length` and `content-type`.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Body.
-    pub body: Bytes,
-}
-
-impl LocalReply {
-    /// The usual answer for a reason.
-    pub fn because(reason: Reason) -> Self {
-        let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // Envoy's mark for clients that shall back off.
-        let marks = (reason == Reason::Overflow).then(|| (OVERLOADED, HeaderValue::from_static("true")));
-        Self {
-            reason,
-            status,
-            headers: marks.into_iter().collect(),
-            body: Bytes::from_static(reason.text().as_bytes()),
-        }
-    }
-
-    /// The bytes of an answer on an HTTP/1.1 connection that is closed after it.
-    pub fn render_and_close(&self) -> Vec<u8> {
-        let phrase = self.status.canonical_reason().unwrap_or_default();
-        let mut out = format!(
-            "HTTP/1.1 {} {phrase}\r\nserver: sluice\r\ncontent-length: {}\r\nconnection: close\r\n",
-            self.status.as_u16(),
-            self.body.len()
-        );
-        if !self.body.is_empty() {
-            out.push_str("content-type: text/plain\r\n");
-        }
-        out.push_str("\r\n");
-        let mut out = out.into_bytes();
-        out.extend_from_slice(&self.body);
-        out
     }
 }

@@ -1,0 +1,232 @@
+//! Tokens and access policies, over the real process.
+
+use serde_json::{Value, json};
+
+use crate::harness::jwt::{Issuer, KeyServer};
+use crate::harness::tls::{Ask, Authority};
+use crate::harness::{Client, Folder, Gateway, Response, Upstream, gateway, routes, service, settings, wait_for};
+
+const ALL: &str = "  - route: [{destination: {host: a.test}}]\n";
+
+fn authentication(rules: &str) -> String {
+    format!(
+        "---\napiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {{name: tokens, namespace: istio-system}}\nspec:\n  jwtRules:\n{rules}"
+    )
+}
+
+fn policy(name: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}, namespace: istio-system}}\nspec: {spec}\n"
+    )
+}
+
+fn config(upstream: &Upstream, more: &str) -> String {
+    settings("") + &gateway(&[80]) + &service("a", "HTTP", &[upstream.address()]) + &routes("h", ALL) + more
+}
+
+#[track_caller]
+fn ask(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Response {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    Client::connect(gateway.address(80)).send(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n{headers}\r\n"))
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+fn claims(more: Value) -> Value {
+    let mut claims = json!({ "iss": "me", "sub": "alice", "exp": 4_000_000_000_u64 });
+    claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    claims
+}
+
+#[test]
+fn a_token_that_is_presented_must_be_valid() {
+    let (issuer, stranger) = (Issuer::new("k"), Issuer::new("k"));
+    let upstream = Upstream::echo("a");
+    let rules = format!(
+        "  - {{issuer: me, audiences: [shop], jwks: '{}', outputPayloadToHeader: x-payload, outputClaimToHeaders: [{{header: x-role, claim: user.role}}]}}\n",
+        issuer.keys()
+    );
+    let gateway = Gateway::start(&config(&upstream, &authentication(&rules)));
+    let good = issuer.token(&claims(json!({ "aud": "shop", "user": { "role": "admin" } })));
+    let answer = ask(&gateway, "/x?access_token=none", &[("X-Role", "root"), ("x_role", "root")]);
+    assert_eq!(answer.status, 401, "what stands where a token stands is one");
+    let answer = ask(&gateway, "/", &[("X-Role", "root"), ("X-Payload", "root")]);
+    assert_eq!((answer.status, answer.echoed("x-role"), answer.echoed("x-payload")), (200, None, None));
+    for _ in 0..2 {
+        let answer = ask(&gateway, "/", &[("Authorization", &bearer(&good)), ("X-Role", "root")]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.echoed("x-role").as_deref(), Some("admin"));
+        assert_eq!(answer.echoed("x-payload").as_deref(), good.split('.').nth(1));
+        assert_eq!(answer.echoed("authorization"), None);
+    }
+    let answer = ask(&gateway, &format!("/p?a=1&access_token={good}&b=2"), &[]);
+    assert_eq!((answer.status, answer.request_line().as_str()), (200, "GET /p?a=1&b=2 HTTP/1.1"));
+    for (token, status, text) in [
+        (stranger.token(&claims(json!({ "aud": "shop" }))), 401, "Jwt verification fails"),
+        (issuer.token(&claims(json!({ "aud": "other" }))), 403, "Audiences in Jwt are not allowed"),
+        (issuer.token(&claims(json!({ "aud": "shop", "exp": 1 }))), 401, "Jwt is expired"),
+        (issuer.token(&claims(json!({ "aud": "shop", "nbf": 4_000_000_000_u64 }))), 401, "Jwt not yet valid"),
+        (issuer.token(&claims(json!({ "iss": "you" }))), 401, "Jwt issuer is not configured"),
+        ("a.b".to_owned(), 401, "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections"),
+    ] {
+        let answer = ask(&gateway, "/secret", &[("Authorization", &bearer(&token))]);
+        assert_eq!((answer.status, answer.text().as_str()), (status, text));
+        let challenge = "Bearer realm=\"http://h/secret\", error=\"invalid_token\"";
+        assert_eq!(answer.header("www-authenticate"), Some(challenge));
+    }
+    assert_eq!(upstream.requests(), 4);
+    wait_for("why is logged", || {
+        gateway.output().contains(" 401 - jwt_authn_access_denied{Jwt_is_expired} ").then_some(())
+    });
+    let metrics = gateway.ask_admin("GET", "/metrics").text();
+    for line in
+        ["sluice_jwt_validations_total{result=\"valid\"} 3", "sluice_jwt_validations_total{result=\"expired\"} 1"]
+    {
+        assert!(metrics.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn keys_are_fetched_kept_and_fetched_again() {
+    let (old, new) = (Issuer::new("old"), Issuer::new("new"));
+    let upstream = Upstream::echo("a");
+    let server = KeyServer::new("nonsense");
+    let inline = Issuer::new("inline");
+    let rules = format!(
+        "  - {{issuer: me, jwksUri: \"{}\"}}\n  - {{issuer: other, jwks: '{}'}}\n",
+        server.url(),
+        inline.keys()
+    );
+    let gateway = Gateway::start(&config(&upstream, &authentication(&rules)));
+    let status = |issuer: &Issuer, name: &str| {
+        let token = issuer.token(&claims(json!({ "iss": name })));
+        ask(&gateway, "/", &[("Authorization", &bearer(&token))]).status
+    };
+    // Without keys its tokens are refused, and nobody else is.
+    assert_eq!((status(&old, "me"), status(&inline, "other"), ask(&gateway, "/", &[]).status), (401, 200, 200));
+    server.serve(&old.keys());
+    wait_for("the keys are fetched in the end", || (status(&old, "me") == 200).then_some(()));
+    // A key that is not known is asked for at once.
+    server.serve(&json!({ "keys": [old.key(), new.key(), { "kty": "what" }] }).to_string());
+    wait_for("the new key is fetched", || (status(&new, "me") == 200).then_some(()));
+    let fetches = server.upstream.requests();
+    // Many unknown keys are no reason for many fetches.
+    let strangers = Issuer::new("stranger");
+    server.say("HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/keys\r\nContent-Length: 0\r\n\r\n");
+    assert!((0..50).all(|_| status(&strangers, "me") == 401));
+    assert!(server.upstream.requests() <= fetches + 1);
+    assert_eq!((status(&old, "me"), status(&new, "me")), (200, 200), "the last good keys stay");
+    let metrics = gateway.ask_admin("GET", "/metrics").text();
+    assert!(metrics.contains("sluice_jwks_keys_skipped_total 1"), "{metrics}");
+    assert!(gateway.messages().contains("the keys of http://"), "{}", gateway.messages());
+    // The same keys go on after a reload, without a fetch.
+    let before = server.upstream.requests();
+    let again = config(&upstream, &(authentication(&rules) + &policy("p", "{rules: [{}]}")));
+    assert_eq!(gateway.reload(&again)["success"], true);
+    assert_eq!((status(&new, "me"), server.upstream.requests()), (200, before));
+}
+
+#[test]
+fn policies_say_who_may_pass_before_routes_are_looked_up() {
+    let issuer = Issuer::new("k");
+    let upstream = Upstream::echo("a");
+    let rules = format!("  - {{issuer: me, jwks: '{}', forwardOriginalToken: true}}\n", issuer.keys());
+    let policies = policy(
+        "deny",
+        "{action: DENY, rules: [{to: [{operation: {paths: [\"/admin*\"]}}], from: [{source: {notRequestPrincipals: [\"me/root\"]}}]}]}",
+    ) + &policy(
+        "allow",
+        "{rules: [{to: [{operation: {paths: [\"/open*\"], methods: [GET]}}]}, {from: [{source: {requestPrincipals: [\"me/*\"]}}], when: [{key: \"request.auth.claims[groups]\", values: [staff]}]}]}",
+    ) + &policy("watch", "{action: AUDIT, rules: [{to: [{operation: {paths: [\"/open/watched\"]}}]}]}")
+        + "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: rehearsal, namespace: istio-system, annotations: {istio.io/dry-run: \"true\"}}\nspec: {action: DENY, rules: [{}]}\n";
+    let gateway = Gateway::start(&config(&upstream, &(authentication(&rules) + &policies)));
+    let token =
+        |subject: &str, groups: &[&str]| bearer(&issuer.token(&claims(json!({ "sub": subject, "groups": groups }))));
+    let (staff, guest, root) = (token("a", &["x", "staff"]), token("b", &["x"]), token("root", &["staff"]));
+    for (path, token, status) in [
+        ("/open", None, 200),
+        ("/open/watched", None, 200),
+        ("/closed", None, 403),
+        ("/closed", Some(&guest), 403),
+        ("/closed", Some(&staff), 200),
+        ("/admin", Some(&staff), 403),
+        ("/x/../admin", Some(&staff), 403),
+        ("/%61dmin", Some(&staff), 403),
+        ("/admin", Some(&root), 200),
+    ] {
+        let token = token.map(|it| ("Authorization", it.as_str()));
+        let answer = ask(&gateway, path, token.as_slice());
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        if status == 403 {
+            assert_eq!(answer.text(), "RBAC: access denied");
+        }
+    }
+    let unknown = Client::connect(gateway.address(80)).get("nobody", "/closed");
+    assert_eq!(unknown.status, 403, "what there is is not told to who may not pass");
+    for line in ["matched_policy[none]", "matched_policy[ns[istio-system]-policy[deny]-rule[0]]"] {
+        wait_for("which rule refused is logged", || gateway.output().contains(line).then_some(()));
+    }
+    let metrics = gateway.ask_admin("GET", "/metrics").text();
+    for line in [
+        "sluice_authz_decisions_total{decision=\"allowed\",policy=\"\"} 4",
+        "sluice_authz_decisions_total{decision=\"audited\",policy=\"ns[istio-system]-policy[watch]-rule[0]\"} 1",
+        "sluice_authz_decisions_total{decision=\"denied\",policy=\"none\"} 3",
+        "sluice_authz_decisions_total{decision=\"would_deny\",policy=\"ns[istio-system]-policy[rehearsal]-rule[0]\"} 10",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+#[test]
+fn routes_are_chosen_by_claims() {
+    let issuer = Issuer::new("k");
+    let upstream = Upstream::echo("a");
+    let rules = format!("  - {{issuer: me, jwks: '{}'}}\n", issuer.keys());
+    let route = "  - match: [{headers: {\"@request.auth.claims.user.tier\": {exact: gold}}}]\n    directResponse: {status: 201}\n  - match: [{withoutHeaders: {\"@request.auth.claims[blocked]\": {exact: \"true\"}}}]\n    directResponse: {status: 202}\n";
+    let config = settings("") + &gateway(&[80]) + &routes("h", route) + &authentication(&rules);
+    let gateway = Gateway::start(&(config + &service("a", "HTTP", &[upstream.address()])));
+    for (more, status) in [
+        (json!({ "user": { "tier": "gold" } }), 201),
+        (json!({ "user": { "tier": ["silver", "gold"] } }), 201),
+        (json!({ "user": "gold" }), 202),
+        (json!({ "blocked": true }), 404),
+    ] {
+        let token = bearer(&issuer.token(&claims(more)));
+        assert_eq!(ask(&gateway, "/", &[("Authorization", &token)]).status, status);
+    }
+    let spoofed = ask(&gateway, "/", &[("@request.auth.claims.user.tier", "gold")]);
+    assert_ne!(spoofed.status, 201, "a header is no claim");
+}
+
+#[test]
+fn certificates_and_connections_are_judged_too() {
+    let (ours, mesh) = (Authority::new(), Authority::new());
+    let folder = Folder::new();
+    crate::tls::credential(&folder, "own", &ours.sign("a.test"), Some(&mesh));
+    let upstream = Upstream::echo("a");
+    let base = crate::tls::with_secrets(&folder, "")
+        + &crate::tls::servers(&[("a.test", "mode: OPTIONAL_MUTUAL, credentialName: own")])
+        + "  - port: {number: 8081, name: tcp, protocol: TCP}\n    hosts: [\"*\"]\n"
+        + &service("a", "HTTP", &[upstream.address()])
+        + &routes("a.test", ALL)
+        + "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: tcp}\nspec: {hosts: [\"*\"], gateways: [edge], tcp: [{match: [{port: 8081}], route: [{destination: {host: a.test}}]}]}\n";
+    let web = mesh.sign("spiffe://td/ns/shop/sa/web");
+    let rules = "{rules: [{from: [{source: {principals: [\"td/ns/shop/*\"]}}], when: [{key: connection.sni, values: [a.test]}]}, {from: [{source: {namespaces: [ops]}}]}, {to: [{operation: {ports: [\"8081\"]}}], from: [{source: {ipBlocks: [127.0.0.0/8]}}]}]}";
+    let gateway = Gateway::start(&(base.clone() + &policy("p", rules)));
+    let ask = Ask::new("a.test", &ours);
+    let (address, tcp) = (gateway.address(443), gateway.address(8081));
+    assert_eq!(ask.get(address, "/").unwrap().status, 403);
+    assert_eq!(ask.with(&web).get(address, "/").unwrap().status, 200);
+    let other = mesh.sign("spiffe://td/ns/other/sa/web");
+    assert_eq!(ask.with(&other).get(address, "/").unwrap().status, 403);
+    assert_eq!(Client::connect(tcp).get("h", "/").status, 200);
+    // What only HTTP knows cannot let a connection in.
+    assert_eq!(
+        gateway.reload(&(base.clone() + &policy("p", "{rules: [{to: [{operation: {paths: [\"/*\"]}}]}]}")))["success"],
+        true
+    );
+    assert_eq!(ask.get(address, "/").unwrap().status, 200);
+    assert!(Client::connect(tcp).is_closed());
+}
