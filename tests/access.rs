@@ -230,3 +230,27 @@ fn certificates_and_connections_are_judged_too() {
     assert_eq!(ask.get(address, "/").unwrap().status, 200);
     assert!(Client::connect(tcp).is_closed());
 }
+
+#[test]
+fn cors_can_come_before_everybody_who_asks_for_something() {
+    let upstream = Upstream::echo("a");
+    let cors = "  - corsPolicy: {allowOrigins: [{exact: https://page.test}], allowMethods: [GET]}\n    route: [{destination: {host: a.test}}]\n";
+    let config = |more: &str| {
+        settings(more)
+            + &gateway(&[80])
+            + &service("a", "HTTP", &[upstream.address()])
+            + &routes("h", cors)
+            + &policy("nobody", "{}")
+    };
+    for (more, preflight, readable) in
+        [("", 403, None), ("  corsBeforeAuthentication: true\n", 200, Some("https://page.test"))]
+    {
+        let gateway = Gateway::start(&config(more));
+        let answer = Client::connect(gateway.address(80)).send(
+            "OPTIONS / HTTP/1.1\r\nHost: h\r\nOrigin: https://page.test\r\nAccess-Control-Request-Method: GET\r\n\r\n",
+        );
+        assert_eq!(answer.status, preflight, "{more}");
+        let refused = ask(&gateway, "/", &[("Origin", "https://page.test")]);
+        assert_eq!((refused.status, refused.header("access-control-allow-origin")), (403, readable), "{more}");
+    }
+}

@@ -36,6 +36,8 @@ pub struct GatewaySettings {
     pub mesh_certificates: MeshCertificates,
     /// Who tells the client's address with a PROXY header, on every port.
     pub proxy_protocol: Option<ProxyProtocolSettings>,
+    /// Answers CORS preflights before tokens and access policies are asked for, and lets pages read refusals; Istio does neither.
+    pub cors_before_authentication: bool,
     /// Worker threads; 0 is one per core.
     pub workers: u32,
     /// How names are resolved.
@@ -57,6 +59,7 @@ impl Default for GatewaySettings {
             secrets: None,
             mesh_certificates: MeshCertificates::default(),
             proxy_protocol: None,
+            cors_before_authentication: false,
             workers: 0,
             dns: DnsSettings::default(),
             limits: Limits::default(),

@@ -40,6 +40,7 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
         secrets: _,
         mesh_certificates: _,
         proxy_protocol,
+        cors_before_authentication: _,
         workers,
         dns,
         limits,

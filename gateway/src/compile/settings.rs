@@ -33,6 +33,7 @@ pub(super) fn lower(settings: &GatewaySettings) -> Result<Settings, Box<Problem>
     Ok(Settings {
         normalization: normalization(mesh),
         trusted_proxies: topology.map_or(0, |it: &GatewayTopology| it.num_trusted_proxies as usize),
+        cors_first: settings.cors_before_authentication,
         client_certificates: client_certificates(topology),
         proxy_protocol: proxy_protocol(settings, topology),
         connections: ConnectionLimits {

@@ -13,6 +13,7 @@ use pingora::proxy::Session;
 
 use super::exchange::{Client, Exchange, Way};
 use super::{access, affinity, attempt, client, client_cert, timeout};
+use crate::filter::authentication::Identity;
 use crate::listener::http1::host;
 use crate::listener::limits::MAX_HEAD_FIELDS;
 use crate::local_reply::{Flow, LocalReply, Reason};
@@ -20,6 +21,7 @@ use crate::routing::path;
 use crate::routing::redirect::Redirect;
 use crate::routing::request::{Request, Scheme};
 use crate::routing::route::{Action, Route};
+use crate::routing::virtual_host::VirtualHost;
 use crate::snapshot::Service;
 use crate::snapshot::tls_table::Misdirected;
 use crate::telemetry::access_metrics::AccessMetrics;
@@ -37,41 +39,69 @@ pub(super) fn admit(session: &mut Session, exchange: &mut Exchange, metrics: &Ac
     }
     let scheme = identify(request, exchange);
     let authority = authority(request, exchange)?;
+    if exchange.snapshot.settings.cors_first {
+        let asked = asked(request, exchange, (scheme, &authority, &target), None);
+        cors_first(&asked, exchange)?;
+    }
     let target = access::authenticate(request, exchange, (target, &authority), metrics)?;
     access::authorize(request, exchange, (&target, &authority), metrics)?;
     let identity = exchange.identity.clone();
-    let Some(known) = exchange.known() else { return refuse(exchange, Reason::Internal) };
-    let key = known.connection.listener;
-    let Some(listener) = exchange.snapshot.listener(key).map(Arc::clone) else {
-        return refuse(exchange, Reason::NoRoute);
-    };
-    let asked = Request {
-        method: request.method.as_str(),
-        scheme,
-        authority: &authority,
-        target: &target,
-        headers: &request.headers,
-        port: key.port,
-        claims: identity.as_ref().map(|it| &it.claims),
-    };
-    let host = asked.host();
-    let hosts = match (&listener.service, &known.connection.secured) {
-        (Service::Http(hosts), None) => Ok(hosts),
-        (Service::Tls(table), Some(secured)) => table.hosts(secured, &host).map_err(|Misdirected| Reason::Misdirected),
-        // The port serves something else since the connection was made.
-        (Service::Http(_), Some(_)) | (Service::Tls(_), None) => Err(Reason::Misdirected),
-        (Service::Tcp(_), _) => Err(Reason::NoRoute),
-    };
-    let hosts = match hosts {
-        Ok(hosts) => hosts,
+    let asked = asked(request, exchange, (scheme, &authority, &target), identity.as_deref());
+    let virtual_host = match virtual_host(exchange, &asked.host()) {
+        Ok(it) => it,
         Err(reason) => return refuse(exchange, reason),
     };
-    let Some(virtual_host) = hosts.find(&host) else { return refuse(exchange, Reason::NoRoute) };
     if virtual_host.https_redirect && scheme == Scheme::Http {
         return redirect(exchange, Reason::HttpsRedirect, &Redirect::to_https(), &asked);
     }
     let Some(route) = virtual_host.find(&asked) else { return refuse(exchange, Reason::NoRoute) };
     take(route, &asked, exchange)
+}
+
+/// A request as routes see it.
+fn asked<'a>(
+    request: &'a RequestHeader,
+    exchange: &Exchange,
+    (scheme, authority, target): (Scheme, &'a str, &'a str),
+    identity: Option<&'a Identity>,
+) -> Request<'a> {
+    Request {
+        method: request.method.as_str(),
+        scheme,
+        authority,
+        target,
+        headers: &request.headers,
+        port: exchange.known().map_or(0, |it| it.connection.listener.port),
+        claims: identity.map(|it| &it.claims),
+    }
+}
+
+/// The virtual host of a request, among those that its connection may ask for.
+fn virtual_host(exchange: &Exchange, host: &str) -> Result<Arc<VirtualHost>, Reason> {
+    let known = exchange.known().ok_or(Reason::Internal)?;
+    let listener = exchange.snapshot.listener(known.connection.listener).ok_or(Reason::NoRoute)?;
+    let hosts = match (&listener.service, &known.connection.secured) {
+        (Service::Http(hosts), None) => hosts,
+        (Service::Tls(table), Some(secured)) => {
+            table.hosts(secured, host).map_err(|Misdirected| Reason::Misdirected)?
+        }
+        // The port serves something else since the connection was made.
+        (Service::Http(_), Some(_)) | (Service::Tls(_), None) => return Err(Reason::Misdirected),
+        (Service::Tcp(_), _) => return Err(Reason::NoRoute),
+    };
+    hosts.find(host).map(Arc::clone).ok_or(Reason::NoRoute)
+}
+
+/// Answers a preflight before anybody asks for a token, and marks refusals so that a page may read them.
+fn cors_first(asked: &Request<'_>, exchange: &mut Exchange) -> Flow {
+    let Ok(virtual_host) = virtual_host(exchange, &asked.host()) else { return Flow::Continue(()) };
+    let Some(route) = virtual_host.find(asked) else { return Flow::Continue(()) };
+    let Some(cors) = &route.cors else { return Flow::Continue(()) };
+    exchange.way = Way::Answered(Arc::clone(route));
+    cors.on_request(asked.method, asked.headers).map_break(|reply| {
+        exchange.end.reason = Some(reply.reason);
+        reply
+    })
 }
 
 /// The normal form of the target, in origin form.

@@ -62,6 +62,8 @@ pub struct Settings {
     pub client_certificates: ForwardClientCert,
     /// Who tells the client's address with a PROXY header.
     pub proxy_protocol: ProxyProtocol,
+    /// Whether CORS comes before tokens and access policies.
+    pub cors_first: bool,
     /// Bounds on connections.
     pub connections: ConnectionLimits,
     /// Most connections at once.
