@@ -254,3 +254,46 @@ fn cors_can_come_before_everybody_who_asks_for_something() {
         assert_eq!((refused.status, refused.header("access-control-allow-origin")), (403, readable), "{more}");
     }
 }
+
+#[test]
+fn explain_tells_what_tokens_and_policies_say() {
+    let issuer = Issuer::new("k");
+    let upstream = Upstream::echo("a");
+    let rules = format!("  - {{issuer: me, jwks: '{}'}}\n", issuer.keys());
+    let policies = policy("deny", "{action: DENY, rules: [{from: [{source: {remoteIpBlocks: [10.0.0.0/8]}}]}]}")
+        + &policy(
+            "allow",
+            "{rules: [{from: [{source: {requestPrincipals: [\"me/*\"]}}], to: [{operation: {paths: [\"/x*\"]}}]}]}",
+        );
+    let folder = Folder::new();
+    let file = folder.write("config.yaml", &config(&upstream, &(authentication(&rules) + &policies)));
+    let good = folder.write("good.jwt", &issuer.token(&claims(json!({}))));
+    let bad = folder.write("bad.jwt", "a.b.c");
+    let explain = |arguments: &[&str]| {
+        let output =
+            crate::harness::sluice().args(["explain", "--config"]).arg(&file).args(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    let (good, bad) = (good.display().to_string(), bad.display().to_string());
+    for (arguments, expected) in [
+        (
+            &["--jwt", &good, "GET", "http://h/x"][..],
+            &["valid, issued by `me` about `alice`", "allowed", "destination"][..],
+        ),
+        (&["--jwt", &good, "GET", "http://h/y"], &["to: the path is none of those", "no ALLOW rule matches: 403"]),
+        (
+            &["GET", "http://h/x"],
+            &["none: the request has no identity", "from: request.auth.principal is none of those"],
+        ),
+        (&["--jwt", &bad, "GET", "http://h/x"], &["Jwt header is an invalid"]),
+        (
+            &["--source-ip", "10.1.1.1", "--jwt", &good, "GET", "http://h/x"],
+            &["denied, by ns[istio-system]-policy[deny]-rule[0]"],
+        ),
+    ] {
+        let text = explain(arguments);
+        for line in expected {
+            assert!(text.contains(line), "{arguments:?}: {line}\n{text}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 for tool in nginx haproxy wrk; do command -v "$tool" >/dev/null || missing="${missing:-} $tool"; done
+command -v h2load >/dev/null || missing="${missing:-} nghttp2-client"
 if [ -n "${missing:-}" ]; then
   echo "installing what the benchmark compares with:$missing"
   apt-get update -q && apt-get install -y -q $missing
@@ -14,4 +15,5 @@ if [ ! -x "$envoy/envoy/_bin/envoy" ]; then
 fi
 cargo build --release -p gateway
 python3 tests/bench/bench.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice "$@"
+python3 tests/bench/tls.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice
 cargo bench -p gateway --bench choose

@@ -1,8 +1,15 @@
 //! The request that is asked about, from the arguments.
 
+use std::net::IpAddr;
+use std::path::Path;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
 use super::Arguments;
+use crate::listener::tls::certificate::ClientCertificate;
 use crate::routing::request::Scheme;
 use crate::telemetry::template::{Facts, Field, HeaderRef};
 
@@ -16,6 +23,10 @@ pub(super) struct Asked {
     pub(super) port: u16,
     /// Name in the TLS handshake, if it is not the host.
     pub(super) sni: Option<String>,
+    /// Address of the client.
+    pub(super) client: Option<IpAddr>,
+    /// Identity of the client's certificate, without `spiffe://`.
+    pub(super) principal: Option<String>,
 }
 
 impl Asked {
@@ -40,6 +51,11 @@ impl Asked {
             }
             headers.append(name, HeaderValue::try_from(value.trim()).map_err(wrong)?);
         }
+        if let Some(file) = &arguments.jwt {
+            let token = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+            headers.append(header::AUTHORIZATION, value.map_err(|_| format!("{}: no token", file.display()))?);
+        }
         Ok(Self {
             method: arguments.method.clone(),
             scheme,
@@ -48,8 +64,19 @@ impl Asked {
             headers,
             port: authority.port_u16().unwrap_or(scheme.default_port()),
             sni: arguments.sni.clone(),
+            client: arguments.source_ip,
+            principal: arguments.client_cert.as_deref().map(principal).transpose()?.flatten(),
         })
     }
+}
+
+/// The identity that a certificate gives.
+fn principal(file: &Path) -> Result<Option<String>, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let text = std::fs::read(file).map_err(|error| wrong(&error))?;
+    let der = CertificateDer::from_pem_slice(&text).map_err(|error| wrong(&error))?;
+    let read = ClientCertificate::read(&der, true).ok_or_else(|| wrong(&"no certificate"))?;
+    Ok(read.uris.iter().find_map(|it| it.strip_prefix("spiffe://")).map(str::to_owned))
 }
 
 /// What a header of the route may be made of; what only a connection knows stays empty.

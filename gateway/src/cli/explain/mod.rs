@@ -1,5 +1,6 @@
 //! `sluice explain`: which route a request takes, told by the engine that serves traffic.
 
+mod access;
 mod asked;
 mod forwarding;
 mod live;
@@ -7,6 +8,7 @@ mod teller;
 mod tls;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -27,12 +29,18 @@ pub(super) struct Arguments {
     /// A header of the request, as `name: value`; may be given several times.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// Address of the client; for policies by address.
+    /// Address of the client; loopback when it is not given.
     #[arg(long)]
     source_ip: Option<IpAddr>,
     /// Server name of the TLS handshake; for servers that are chosen by it.
     #[arg(long)]
     sni: Option<String>,
+    /// A file with the JSON Web Token of the request.
+    #[arg(long, value_name = "FILE")]
+    jwt: Option<PathBuf>,
+    /// A file with the client's certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    client_cert: Option<PathBuf>,
     /// Size of the request's body in bytes; for policies by size.
     #[arg(long, value_name = "BYTES")]
     data: Option<u64>,
@@ -63,13 +71,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Err(message) => return fail(&message),
     };
     let mut teller = Teller::new(&documents, &asked, live.as_ref());
-    for (what, given) in [
-        ("client", arguments.source_ip.map(|it| it.to_string())),
-        ("body", arguments.data.map(|it| format!("{it} bytes"))),
-    ] {
-        if let Some(given) = given {
-            teller.step(what, format!("{given}; no policy asks for it yet"));
-        }
+    if let Some(bytes) = arguments.data {
+        teller.step("body", format!("{bytes} bytes; no policy asks for it yet"));
     }
     teller.decide(&candidate.snapshot);
     match arguments.output {

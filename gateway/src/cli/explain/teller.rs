@@ -77,6 +77,10 @@ impl<'a> Teller<'a> {
         if target != asked.target {
             self.step("path", format!("normalised to {target}"));
         }
+        let Some(identity) = self.token(snapshot, &target) else { return };
+        if !self.policy(snapshot, &target, identity.as_deref()) {
+            return;
+        }
         let request = Request {
             method: &asked.method,
             scheme: asked.scheme,
@@ -84,7 +88,7 @@ impl<'a> Teller<'a> {
             target: &target,
             headers: &asked.headers,
             port: asked.port,
-            claims: None,
+            claims: identity.as_ref().map(|it| &it.claims),
         };
         self.route(hosts, &request);
     }

@@ -7,6 +7,7 @@
 
 pub mod index;
 pub mod subject;
+pub mod tell;
 pub mod values;
 
 use std::sync::Arc;

@@ -1,0 +1,87 @@
+//! Tells what tokens and access policies say of a request, offline, by the functions that serve traffic.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::teller::Teller;
+use crate::filter::authentication::{self, Identity};
+use crate::filter::authorization::Verdict;
+use crate::filter::authorization::subject::{Http, Subject};
+use crate::snapshot::Snapshot;
+
+/// Where a request comes from when nobody says.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+impl Teller<'_> {
+    /// Who asks, if the request gets that far.
+    pub(super) fn token(&mut self, snapshot: &Snapshot, target: &str) -> Option<Option<Arc<Identity>>> {
+        let policy = &snapshot.authentication;
+        if policy.is_empty() {
+            return Some(None);
+        }
+        let asked = self.asked();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
+        let asked = authentication::Asked { method: &asked.method, target, headers: &asked.headers };
+        match policy.judge(asked, i64::try_from(now).unwrap_or(i64::MAX)) {
+            Ok(outcome) => {
+                let told = outcome.identity.as_ref().map_or("none: the request has no identity".to_owned(), |it| {
+                    format!("valid, issued by `{}` about `{}`", it.claims.issuer, it.claims.subject)
+                });
+                self.step("token", told);
+                for (name, value) in &outcome.set {
+                    self.step("token", format!("sets {name}: {}", value.to_str().unwrap_or_default()));
+                }
+                Some(outcome.identity)
+            }
+            Err(fault) => {
+                self.step("token", format!("{}: {}", fault.text(), fault.status()));
+                if policy.providers().any(|it| it.keys().is_none()) {
+                    self.step("token", "keys that are fetched are not known offline");
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether the access policies let it pass.
+    pub(super) fn policy(&mut self, snapshot: &Snapshot, target: &str, identity: Option<&Identity>) -> bool {
+        let policy = &snapshot.authorization;
+        if policy.is_empty() {
+            return true;
+        }
+        let asked = self.asked();
+        let client = asked.client.unwrap_or(HERE);
+        let host = asked.authority.to_ascii_lowercase();
+        let subject = Subject {
+            peer: client,
+            client,
+            destination: HERE,
+            port: asked.port,
+            server_name: asked.sni.as_deref().filter(|_| asked.is_secure()).unwrap_or_default(),
+            principal: asked.principal.as_deref(),
+            http: Some(Http {
+                method: &asked.method,
+                host: &host,
+                path: target.split_once('?').map_or(target, |it| it.0),
+                headers: &asked.headers,
+                claims: identity.map(|it| &it.claims),
+            }),
+        };
+        for told in policy.tell(&subject) {
+            let result = told.fails.map_or("matches".to_owned(), |it| format!("does not match, {it}"));
+            self.step("policy", format!("{} {}: {result}", told.action, told.rule));
+        }
+        match policy.judge(&subject) {
+            Verdict::Allowed => {
+                self.step("access", "allowed");
+                true
+            }
+            Verdict::Denied(rule) => {
+                let why = rule.map_or("no ALLOW rule matches".to_owned(), |it| format!("by {it}"));
+                self.step("access", format!("denied, {why}: 403 RBAC: access denied"));
+                false
+            }
+        }
+    }
+}
