@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
+use crate::harness::jwt::Issuer;
+use crate::harness::tls::{Ask, Authority};
 use crate::harness::{Folder, Gateway, Upstream, sluice};
 
 fn examples() -> PathBuf {
@@ -126,4 +130,54 @@ fn the_resilience_example_splits_sticks_and_passes_tcp_on() {
     let mut greeting = [0; 5];
     stream.read_exact(&mut greeting).unwrap();
     assert_eq!(&greeting, b"ready");
+}
+
+#[test]
+fn the_secured_example_redirects_shows_its_certificate_and_asks_who_is_there() {
+    let (shop, beta) = (Upstream::echo("shop"), Upstream::echo("beta"));
+    let (authority, issuer, secrets) = (Authority::new(), Issuer::new("k"), Folder::new());
+    crate::tls::credential(&secrets, "shop", &authority.sign("shop.example.com"), None);
+    let at = |from: &'static str, upstream: &Upstream| {
+        (from, format!("address: 127.0.0.1, ports: {{http: {}}}", upstream.address().port()))
+    };
+    let folder = localized(
+        "secured",
+        &[
+            (
+                "bindAddress: 0.0.0.0",
+                "bindAddress: 127.0.0.1\n  admin: {address: \"127.0.0.1:0\"}\n  health: {address: \"127.0.0.1:0\"}"
+                    .to_owned(),
+            ),
+            ("\"80\": 8080, \"443\": 8443", "\"80\": 0, \"443\": 0".to_owned()),
+            ("./secrets}", format!("{}}}", secrets.path().join("secrets").display())),
+            ("jwksUri: https://accounts.example.com/jwks.json", format!("jwks: '{}'", issuer.keys())),
+            at("address: 10.1.0.1", &shop),
+            at("address: 10.1.0.2", &beta),
+        ],
+    );
+    let gateway = Gateway::start_in(folder, &[]);
+    let moved = gateway.get("shop.example.com", "/items");
+    assert_eq!((moved.status, moved.header("location")), (301, Some("https://shop.example.com/items")));
+    // Policies come first, as in Istio.
+    assert_eq!(gateway.get("shop.example.com", "/orders").status, 403);
+    let token = |groups: serde_json::Value| {
+        let claims = json!({ "iss": "https://accounts.example.com", "sub": "ann", "aud": "shop", "groups": groups });
+        format!("Authorization: Bearer {}\r\n", issuer.token(&claims))
+    };
+    let mut client = Ask::new("shop.example.com", &authority).connect(gateway.address(443)).unwrap();
+    for (method, path, token, expected) in [
+        ("GET", "/", String::new(), (200, "shop")),
+        ("POST", "/", String::new(), (403, "")),
+        ("POST", "/orders", String::new(), (403, "")),
+        ("POST", "/orders", token(json!([])), (200, "shop")),
+        ("GET", "/", token(json!(["beta"])), (200, "beta")),
+        ("GET", "/office", token(json!([])), (403, "")),
+        ("GET", "/office/x", token(json!(["staff"])), (200, "shop")),
+        ("GET", "/", "Authorization: Bearer a.b.c\r\n".to_owned(), (401, "")),
+    ] {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: shop.example.com\r\n{token}Content-Length: 0\r\n\r\n");
+        let answer = client.send(&head);
+        let upstream = if answer.status == 200 { answer.upstream() } else { String::new() };
+        assert_eq!((answer.status, upstream.as_str()), expected, "{method} {path} {token}");
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
@@ -24,7 +25,14 @@ fn scene(protocol: &str, upstream: SocketAddr) -> Gateway {
 
 /// Sends requests on one connection, all at once, and reads their bodies.
 async fn ask(address: SocketAddr, requests: Vec<Request<()>>) -> Vec<Result<(u16, String), h2::Error>> {
-    let stream = TcpStream::connect(address).await.unwrap();
+    ask_over(TcpStream::connect(address).await.unwrap(), requests).await
+}
+
+/// The same on a connection that is there.
+pub(crate) async fn ask_over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    requests: Vec<Request<()>>,
+) -> Vec<Result<(u16, String), h2::Error>> {
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     let driver = tokio::spawn(connection);
     let mut client = client.ready().await.unwrap();
@@ -51,7 +59,7 @@ async fn read(response: h2::client::ResponseFuture) -> Result<(u16, String), h2:
     Ok((status, String::from_utf8_lossy(&text).into_owned()))
 }
 
-fn get(url: &str) -> Request<()> {
+pub(crate) fn get(url: &str) -> Request<()> {
     Request::get(url).version(http::Version::HTTP_2).body(()).unwrap()
 }
 

@@ -64,8 +64,10 @@ pub(crate) fn start(secrets: Folder, config: &str) -> Scene {
     Scene { gateway: Gateway::start(config), _secrets: secrets }
 }
 
-pub(crate) fn metric(gateway: &Gateway, line: &str) -> Option<()> {
-    gateway.ask_admin("GET", "/metrics").text().lines().any(|it| it.starts_with(line)).then_some(())
+/// Waits for a line of the metrics, which are written after the client has its answer.
+#[track_caller]
+fn metric(gateway: &Gateway, line: &str) {
+    wait_for(line, || gateway.ask_admin("GET", "/metrics").text().lines().any(|it| it.starts_with(line)).then_some(()));
 }
 
 #[test]
@@ -96,8 +98,8 @@ fn servers_are_chosen_by_name_and_show_their_own_certificates() {
     assert_eq!(answer.echoed("x-forwarded-client-cert"), None);
     let refused = Ask::new("other.test", &ours).connect(address).err().unwrap();
     assert!(refused.to_string().contains("UnrecognisedName"), "{refused}");
-    metric(&gateway, "sluice_tls_handshakes_total{result=\"no_server\"} 1").unwrap();
-    metric(&gateway, "sluice_cert_expiry_timestamp_seconds{").unwrap();
+    metric(&gateway, "sluice_tls_handshakes_total{result=\"no_server\"} 1");
+    metric(&gateway, "sluice_cert_expiry_timestamp_seconds{");
     wait_for("the name is logged", || gateway.output().contains(" b.example.com ").then_some(()));
     // Plain text on the port is no request.
     assert!(
@@ -257,7 +259,7 @@ fn termination_pass_through_and_tcp_share_a_port() {
         Some(gateway.output()).filter(|it| it.contains("outbound|80||b.test") && it.contains(" x.pass.test "))
     });
     assert!(log.contains("outbound|80||b.test"), "{log}");
-    metric(&gateway, "sluice_tls_handshakes_total{result=\"passed_through\"} 1").unwrap();
+    metric(&gateway, "sluice_tls_handshakes_total{result=\"passed_through\"} 1");
 }
 
 #[test]
@@ -280,6 +282,44 @@ fn a_request_for_another_servers_host_has_to_come_by_its_own_connection() {
         assert_eq!(client.get(host, "/").status, status, "{host}");
     }
     wait_for("its line", || gateway.output().contains("421 NR misdirected_request").then_some(()));
+    // The same on streams of one HTTP/2 connection, whose `:authority` says the host.
+    let mut config = Ask::new("a.test", &ours).config(&[&TLS13]);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let statuses = runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway.address(443)).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let stream = connector.connect("a.test".try_into().unwrap(), stream).await.unwrap();
+        let requests = ["a", "b", "c", "d"].map(|it| crate::http2::get(&format!("https://{it}.test/")));
+        let answers = crate::http2::ask_over(stream, requests.into()).await;
+        answers.into_iter().map(|it| it.unwrap().0).collect::<Vec<_>>()
+    });
+    assert_eq!(statuses, [200, 421, 200, 404]);
+}
+
+#[test]
+fn an_ocsp_answer_beside_the_certificate_is_stapled() {
+    let ours = Authority::new();
+    let folder = Folder::new();
+    credential(&folder, "own", &ours.sign("a.test"), None);
+    let staple = folder.path().join("secrets/own/tls.ocsp-staple");
+    let config = with_secrets(&folder, "")
+        + &servers(&[("a.test", "mode: SIMPLE, credentialName: own")])
+        + &routes("a.test", "  - directResponse: {status: 200}\n");
+    let gateway = start(folder, &config);
+    let port = gateway.address(443).port();
+    let asked = || openssl(&["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "a.test", "-status"]);
+    assert!(asked().contains("OCSP response: no response sent"));
+    // What it says is between authority and client; the gateway passes it on as it stands.
+    fs::write(staple, b"\x30\x0estaple-of-ours").unwrap();
+    wait_for("the staple is shown", || asked().contains("staple-of-ours").then_some(()));
+}
+
+/// What openssl says to a command.
+fn openssl(arguments: &[&str]) -> String {
+    let output =
+        std::process::Command::new("openssl").args(arguments).stdin(std::process::Stdio::null()).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 #[test]
@@ -323,7 +363,7 @@ fn certificates_that_change_are_shown_without_a_reload() {
     assert_eq!(old.shown(), first.der());
     // Half of a pair is not taken.
     fs::write(secrets.join("own/tls.crt"), &second.certificate).unwrap();
-    wait_for("it is reported", || metric(&gateway, "sluice_cert_reloads_total{result=\"failure\"} 1"));
+    metric(&gateway, "sluice_cert_reloads_total{result=\"failure\"} 1");
     assert!(gateway.messages().contains("do not belong together"), "{}", gateway.messages());
     assert_eq!(ask.connect(address).unwrap().shown(), first.der());
     fs::write(secrets.join("own/tls.key"), &second.key).unwrap();
@@ -512,23 +552,15 @@ fn curl_and_openssl_are_served() {
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let openssl = |more: &[&str]| {
-        let output = std::process::Command::new("openssl")
-            .args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "a.test", "-CAfile"])
-            .arg(&ca)
-            .args(more)
-            .stdin(std::process::Stdio::null())
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-    };
+    let (address, ca) = (format!("127.0.0.1:{port}"), ca.display().to_string());
     for (more, expected) in [
         (&["-alpn", "h2"][..], "ALPN protocol: h2"),
         (&["-tls1_2"], "Protocol  : TLSv1.2"),
         (&["-tls1_3"], "Verify return code: 0 (ok)"),
         (&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "Cipher is (NONE)"),
     ] {
-        let text = openssl(more);
+        let begin = ["s_client", "-connect", &address, "-servername", "a.test", "-CAfile", &ca];
+        let text = openssl(&[&begin, more].concat());
         assert!(text.contains(expected), "{more:?}: {text}");
     }
 }
