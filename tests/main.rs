@@ -19,6 +19,8 @@ mod chaos;
 mod grpc;
 /// Tokens and access policies.
 mod access;
+/// Services outside that say who may pass.
+mod external_authorization;
 /// TLS at the edge: servers by SNI, client certificates, pass-through, rotation.
 mod tls;
 /// TLS under load: rotation, floods.

@@ -22,7 +22,7 @@ fn marked(number: u32, upstream: &Upstream) -> String {
 }
 
 /// A policy that keeps everybody out.
-const ASK: &str = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask, namespace: istio-system}\nspec: {action: CUSTOM, provider: {name: opa}, rules: [{}]}\n";
+const ASK: &str = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask, namespace: istio-system}\nspec: {rules: [{when: [{key: experimental.envoy.filters.a, values: [b]}]}]}\n";
 
 #[test]
 fn no_request_fails_or_sees_two_generations_while_the_configuration_is_swapped() {

@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 13] = [
     &["upstream"],
     &["l4"],
     &["telemetry"],
-    &["local_reply", "text", "network", "digest"],
+    &["local_reply", "text", "network", "digest", "origin"],
 ];
 
 /// Where the schema may be named: what reads, compiles or shows it.

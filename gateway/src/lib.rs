@@ -47,3 +47,4 @@ pub mod telemetry;
 pub mod text;
 pub mod network;
 pub mod digest;
+pub mod origin;

@@ -49,3 +49,38 @@ pub fn host_of(authority: &str) -> &str {
         Some(_) | None => authority,
     }
 }
+
+/// A target whose query has these parameters with these values, and none of the others.
+pub fn with_query(target: &str, set: &[(String, String)], remove: &[String]) -> String {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let goes = |name: &str| remove.iter().any(|it| it == name) || set.iter().any(|(it, _)| it == name);
+    let kept = query.split('&').filter(|it| !it.is_empty() && !goes(it.split('=').next().unwrap_or_default()));
+    let added = set.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value)));
+    let query: Vec<String> = kept.map(str::to_owned).chain(added).collect();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{path}{mark}{}", query.join("&"))
+}
+
+/// A text with everything escaped that has a meaning in a query.
+fn escape(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_set_and_removed() {
+        let set = [("b".to_owned(), "x y&".to_owned())];
+        assert_eq!(with_query("/p?a=1&b=2&c", &set, &["c".to_owned()]), "/p?a=1&b=x%20y%26");
+        assert_eq!(with_query("/p?c=1", &[], &["c".to_owned()]), "/p");
+    }
+}

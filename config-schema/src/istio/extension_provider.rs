@@ -15,10 +15,8 @@ pub struct ExtensionProvider {
     /// Unique name.
     pub name: String,
     /// External authorization over HTTP.
-    #[schemars(extend("x-support" = "later"))]
     pub envoy_ext_authz_http: Option<ExtAuthzHttp>,
     /// External authorization over gRPC.
-    #[schemars(extend("x-support" = "later"))]
     pub envoy_ext_authz_grpc: Option<ExtAuthzGrpc>,
     /// OpenTelemetry tracing.
     #[schemars(extend("x-support" = "later"))]

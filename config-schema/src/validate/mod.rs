@@ -22,6 +22,7 @@ mod telemetry;
 mod envoy_filter;
 mod health_check;
 mod settings;
+mod extension_provider;
 
 mod between;
 mod annotations;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::check::Check;
+use super::extension_provider;
 use crate::document::Resource;
 use crate::istio::mesh_config::MeshConfig;
 use crate::native::settings::{GatewaySettings, Limits, MAX_RETRY_BUFFER, ProxyProtocolSettings};
@@ -109,14 +110,5 @@ fn mesh(check: &mut Check<'_, GatewaySettings>, mesh: &MeshConfig) {
     check.expect("spec.meshConfig.accessLogFormat", substitution::parse(&mesh.access_log_format).map(|_| ()));
     check.at_least_1ms("spec.meshConfig.connectTimeout", mesh.connect_timeout);
     check.at_least_1ms("spec.meshConfig.dnsRefreshRate", mesh.dns_refresh_rate);
-    let mut names = std::collections::HashSet::new();
-    for (index, provider) in mesh.extension_providers.iter().enumerate() {
-        let field = format!("spec.meshConfig.extensionProviders[{index}].name");
-        if provider.name.is_empty() {
-            check.error(&field, "a provider needs a name");
-        }
-        if !names.insert(&provider.name) {
-            check.error(&field, format!("the provider `{}` is declared twice", provider.name));
-        }
-    }
+    extension_provider::check(check, &mesh.extension_providers);
 }

@@ -10,6 +10,7 @@ use config_schema::problem::code;
 use config_schema::{Config, Problem, Resource, Severity};
 use http::HeaderName;
 
+use super::origins;
 use super::policies::{Aim, applies};
 use crate::filter::authentication::location::Location;
 use crate::filter::authentication::provider::{Provider, Source};
@@ -36,7 +37,9 @@ pub(super) fn lower(config: &Config, before: Option<&Snapshot>) -> Result<Authen
                 Some(it) => it,
                 None => Arc::new(Provider::new(source).map_err(|why| problem(policy, index, &why))?),
             };
-            rules.push(rule(written, provider, |why| problem(policy, index, why))?);
+            let mut rule = rule(written, provider, |why| problem(policy, index, why))?;
+            rule.origin = (origins::of(policy, config), index);
+            rules.push(rule);
         }
     }
     Ok(Authentication::new(rules))

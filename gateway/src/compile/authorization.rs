@@ -1,6 +1,7 @@
 //! Lowers AuthorizationPolicies: the rules of all that apply, by what they do.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use config_schema::istio::authorization_policy::{
     Action, AuthorizationPolicy, Condition, Operation, Rule as WrittenRule, Source,
@@ -10,11 +11,16 @@ use config_schema::value::Cidr;
 use config_schema::{Config, Problem, Resource, Severity};
 use http::HeaderName;
 
+use super::clusters::Clusters;
+use super::external_authorization::Asks;
+use super::origins;
 use super::policies::{Aim, applies};
 use crate::filter::authentication::claims::ClaimPath;
 use crate::filter::authorization::values::{Accounts, Networks, Principals, Texts};
 use crate::filter::authorization::{Attribute, Authorization, Group, Rule, Test};
+use crate::filter::external_authorization::Custom;
 use crate::network::Network;
+use crate::origin::DocumentOrigin;
 
 /// Annotation that turns a policy into a rehearsal.
 const DRY_RUN: &str = "istio.io/dry-run";
@@ -35,11 +41,15 @@ impl Draft {
     }
 }
 
-pub(super) fn lower(config: &Config) -> Result<Authorization, Box<Problem>> {
+/// What is decided here, and whom else is asked.
+type Lowered = (Authorization, Option<Custom>);
+
+pub(super) fn lower(config: &Config, clusters: &mut Clusters<'_>) -> Result<Lowered, Box<Problem>> {
     let (mut real, mut rehearsed) = (Draft::default(), Draft::default());
+    let mut asks = Asks::default();
     let mut rehearses = false;
     for policy in &config.documents.authorization_policies {
-        let AuthorizationPolicy { selector, target_ref, target_refs, rules, action, provider: _ } = &policy.spec;
+        let AuthorizationPolicy { selector, target_ref, target_refs, rules, action, provider } = &policy.spec;
         let aim = Aim { selector: selector.as_ref(), target_ref: target_ref.as_ref(), target_refs };
         if !applies(policy, &aim, &config.settings) {
             continue;
@@ -55,14 +65,16 @@ pub(super) fn lower(config: &Config) -> Result<Authorization, Box<Problem>> {
             }
             Action::Deny => &mut draft.deny,
             Action::Audit => &mut draft.audit,
-            Action::Custom => return Err(unenforced(policy, "spec.action", "CUSTOM asks a provider, which")),
+            Action::Custom => asks.of(policy, provider.as_ref().map_or("", |it| &it.name))?,
         };
+        let origin = origins::of(policy, config);
         for (index, written) in rules.iter().flatten().enumerate() {
-            group.push(rule(policy, index, written)?);
+            group.push(rule(policy, (index, &origin), written)?);
         }
     }
     let real = real.finish();
-    Ok(if rehearses { real.rehearsing(rehearsed.finish()) } else { real })
+    let real = if rehearses { real.rehearsing(rehearsed.finish()) } else { real };
+    Ok((real, asks.finish(config, clusters)?))
 }
 
 /// A policy that would have to refuse requests and cannot: serving without it would let in whom it keeps out.
@@ -72,7 +84,11 @@ fn unenforced(policy: &Resource<AuthorizationPolicy>, field: &str, what: &str) -
     Box::new(problem.help("serving without it would let in whom it keeps out; take it out to serve without it"))
 }
 
-fn rule(policy: &Resource<AuthorizationPolicy>, index: usize, written: &WrittenRule) -> Result<Rule, Box<Problem>> {
+fn rule(
+    policy: &Resource<AuthorizationPolicy>,
+    (index, origin): (usize, &Arc<DocumentOrigin>),
+    written: &WrittenRule,
+) -> Result<Rule, Box<Problem>> {
     let WrittenRule { from, to, when } = written;
     let namespace = &policy.metadata.namespace;
     let mut conditions = Vec::new();
@@ -83,6 +99,8 @@ fn rule(policy: &Resource<AuthorizationPolicy>, index: usize, written: &WrittenR
     }
     Ok(Rule {
         name: format!("ns[{namespace}]-policy[{}]-rule[{index}]", policy.metadata.name).into(),
+        origin: Arc::clone(origin),
+        index,
         from: from.iter().flatten().filter_map(|it| Some(source(it.source.as_ref()?, namespace).into())).collect(),
         to: to.iter().flatten().filter_map(|it| Some(operation(it.operation.as_ref()?).into())).collect(),
         when: conditions.into(),

@@ -20,7 +20,7 @@ use super::{balancing, forwarding, health_check};
 use crate::routing::route::Target;
 use crate::snapshot::Snapshot;
 use crate::upstream::cluster::Cluster;
-use crate::upstream::definition::{self, Definition, Discovery, DnsDiscovery, DnsName, Member};
+use crate::upstream::definition::{self, Definition, Discovery, DnsDiscovery, DnsName, Member, Protocol};
 use crate::upstream::retry::Policy;
 use crate::upstream::tiers::Division;
 
@@ -64,6 +64,20 @@ impl<'a> Clusters<'a> {
         namespace: &str,
         listener_port: u16,
     ) -> Result<Target, Box<Problem>> {
+        self.target_by(destination, (namespace, listener_port), |it| it)
+    }
+
+    /// The cluster of a service that is called by gRPC, whatever its port is said to speak.
+    pub(super) fn grpc_target(&mut self, destination: &Destination, namespace: &str) -> Result<Target, Box<Problem>> {
+        self.target_by(destination, (namespace, 0), |it| Definition { protocol: Protocol::Http2, ..it })
+    }
+
+    fn target_by(
+        &mut self,
+        destination: &Destination,
+        (namespace, listener_port): (&str, u16),
+        adjust: impl FnOnce(Definition) -> Definition,
+    ) -> Result<Target, Box<Problem>> {
         let Destination { host, subset, port } = destination;
         let domain = &self.config.settings.node.cluster_domain;
         let name = host::qualify(host, namespace, domain);
@@ -84,7 +98,7 @@ impl<'a> Clusters<'a> {
             return Ok(Target::Missing(definition::name(&name, number, subset).into()));
         }
         let definition = self.definition((&name, number), &service, &rules, chosen)?;
-        Ok(Target::Cluster(self.take(definition)))
+        Ok(Target::Cluster(self.take(adjust(definition))))
     }
 
     fn take(&mut self, definition: Definition) -> Arc<Cluster> {

@@ -11,12 +11,14 @@ mod base64;
 pub mod certificate_check;
 mod clusters;
 mod delegates;
+mod external_authorization;
 mod forwarding;
 mod headers;
 mod health_check;
 mod listeners;
 mod locality;
 mod matches;
+mod origins;
 mod policies;
 mod registry;
 mod routes;
@@ -53,6 +55,7 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         .filter(|it| !keys.contains(&it.wanted.key))
         .map(Arc::clone)
         .collect();
+    let (authorization, custom) = authorization::lower(config, &mut clusters)?;
     Ok(Snapshot {
         generation: before.map_or(1, |it| it.generation + 1),
         compiled: now,
@@ -61,7 +64,8 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         clusters: clusters.finish(),
         tls_servers: tls_servers.finish(),
         authentication: authentication::lower(config, before)?,
-        authorization: authorization::lower(config)?,
+        authorization,
+        custom,
         settings,
     })
 }

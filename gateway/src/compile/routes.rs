@@ -20,15 +20,16 @@ use super::forwarding;
 use super::headers;
 use super::matches::{self, Place, broken};
 use crate::filter::cors::Cors;
+use crate::origin::DocumentOrigin;
 use crate::routing::redirect::{Redirect, RedirectPath, RedirectPort};
 use crate::routing::request::Scheme;
 use crate::routing::rewrite::{self, PathRewrite};
-use crate::routing::route::{Action, Destination, Forward, PathPattern, Route, RouteOrigin, ServiceOrigin};
+use crate::routing::route::{Action, Destination, Forward, PathPattern, Route, RouteOrigin};
 
 /// The routes of rules on one listener, and whether they end with one that takes everything.
 pub(super) fn lower(
     rules: &[Placed<'_>],
-    origin: &dyn Fn(&Placed<'_>) -> Arc<ServiceOrigin>,
+    origin: &dyn Fn(&Placed<'_>) -> Arc<DocumentOrigin>,
     place: Place<'_>,
     clusters: &mut Clusters<'_>,
 ) -> Result<Vec<(Route, bool)>, Box<Problem>> {

@@ -16,10 +16,10 @@ use super::clusters::Clusters;
 use super::delegates::{self, Delegates, Placed};
 use super::matches::{Place, broken};
 use super::visibility::{Exported, Viewer};
-use super::{routes, tcp};
+use super::{origins, routes, tcp};
 use crate::listener::set::ListenerKey;
 use crate::routing::host_table::HostTable;
-use crate::routing::route::{Route, ServiceOrigin};
+use crate::routing::route::Route;
 use crate::routing::tcp::TcpRoute;
 use crate::routing::virtual_host::VirtualHost;
 
@@ -142,9 +142,13 @@ impl<'a> Site<'a> {
         clusters: &mut Clusters<'_>,
     ) -> Result<(Routes, Routes), Box<Problem>> {
         let rules = delegates::expand(service, self.delegates);
-        let own = self.origin(service);
+        let own = origins::of(service, self.config);
         let origin_of = |placed: &Placed<'_>| {
-            if std::ptr::eq(placed.document, service) { Arc::clone(&own) } else { self.origin(placed.document) }
+            if std::ptr::eq(placed.document, service) {
+                Arc::clone(&own)
+            } else {
+                origins::of(placed.document, self.config)
+            }
         };
         let routes = routes::lower(&rules, &origin_of, self.place(), clusters).map_err(|mut problem| {
             problem.resource = service.resource_name();
@@ -154,16 +158,6 @@ impl<'a> Site<'a> {
         let (last, first): (Vec<_>, Vec<_>) = routes.into_iter().partition(|(_, catch_all)| *catch_all);
         let share = |routes: Vec<(Route, bool)>| routes.into_iter().map(|(route, _)| Arc::new(route)).collect();
         Ok((share(first), share(last)))
-    }
-
-    fn origin(&self, service: &Resource<VirtualService>) -> Arc<ServiceOrigin> {
-        let file = self.config.documents.sources.iter().find(|it| it.id == service.origin.source);
-        Arc::new(ServiceOrigin {
-            name: format!("{}/{}", service.metadata.namespace, service.metadata.name).into(),
-            file: file.map_or("", |it| it.name.as_str()).into(),
-            document: service.origin.document,
-            item: service.origin.item,
-        })
     }
 }
 

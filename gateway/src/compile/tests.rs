@@ -164,7 +164,7 @@ fn an_access_policy_that_cannot_be_enforced_is_not_served_without() {
     let policy = "kind: AuthorizationPolicy\nmetadata: {name: p, namespace: istio-system}";
     let tokens = "kind: RequestAuthentication\nmetadata: {name: p, namespace: istio-system}";
     for (head, spec, message) in [
-        (policy, "{action: CUSTOM, provider: {name: opa}, rules: [{}]}", "is not enforced yet"),
+        (policy, "{action: CUSTOM, provider: {name: opa}, rules: [{}]}", "no provider `opa` is declared"),
         (policy, "{rules: [{when: [{key: experimental.envoy.filters.a, values: [b]}]}]}", "is not enforced yet"),
         (tokens, "{jwtRules: [{issuer: i, jwks: '{\"keys\": []}'}]}", "the keys cannot be used"),
     ] {

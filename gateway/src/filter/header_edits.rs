@@ -63,6 +63,8 @@ pub trait Headers {
     fn remove(&mut self, name: &HeaderName);
     /// Replaces all values.
     fn set(&mut self, name: HeaderName, value: HeaderValue);
+    /// Whether there is one of this name.
+    fn has(&self, name: &HeaderName) -> bool;
     /// Appends a value.
     fn add(&mut self, name: HeaderName, value: HeaderValue);
 }
@@ -73,6 +75,10 @@ macro_rules! headers {
         impl Headers for $kind {
             fn remove(&mut self, name: &HeaderName) {
                 self.remove_header(name);
+            }
+
+            fn has(&self, name: &HeaderName) -> bool {
+                self.headers.contains_key(name)
             }
 
             fn set(&mut self, name: HeaderName, value: HeaderValue) {
@@ -93,6 +99,10 @@ headers!(RequestHeader, ResponseHeader);
 impl Headers for HeaderMap {
     fn remove(&mut self, name: &HeaderName) {
         HeaderMap::remove(self, name);
+    }
+
+    fn has(&self, name: &HeaderName) -> bool {
+        self.contains_key(name)
     }
 
     fn set(&mut self, name: HeaderName, value: HeaderValue) {

@@ -1,11 +1,13 @@
 //! Policies of a request, one file each.
 //!
-//! They run in this order: tokens are verified, since their claims may choose the route;
-//! policies say who may pass; faults are injected, CORS answers preflights; header edits and rewrites are applied when
-//! a request is forwarded. CORS and header edits touch the response in reverse.
+//! They run in this order: a service outside is asked; tokens are verified, since their
+//! claims may choose the route; policies say who may pass; faults are injected, CORS
+//! answers preflights; header edits and rewrites are applied when a request is forwarded.
+//! CORS and header edits touch the response in reverse.
 
 pub mod authentication;
 pub mod authorization;
+pub mod external_authorization;
 pub mod fault;
 pub mod grpc_web;
 pub mod cors;

@@ -25,6 +25,12 @@ pub enum Reason {
     Unauthenticated(TokenFault),
     /// The access policies refuse it.
     Forbidden,
+    /// A service that was asked refuses it.
+    ExternallyDenied,
+    /// A service that had to be asked did not answer.
+    ExternalFailure,
+    /// The body is longer than may be held to be shown.
+    BodyTooLong,
     /// No virtual host or no route matches.
     NoRoute,
     /// The host belongs to a server that its client has to come to by a connection of its own (RFC 9110 §15.5.20).
@@ -73,7 +79,8 @@ impl Reason {
             Self::OldProtocol => 426,
             Self::ConnectRefused => 405,
             Self::Unauthenticated(fault) => fault.status(),
-            Self::Forbidden => 403,
+            Self::Forbidden | Self::ExternallyDenied | Self::ExternalFailure => 403,
+            Self::BodyTooLong => 413,
             Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::HttpsRedirect | Self::Redirect => 301,
@@ -106,10 +113,12 @@ impl Reason {
             Self::UpstreamProtocol => "UPE",
             Self::UpstreamTimeout | Self::TryTimeout => "UT",
             Self::Deadline => "UMSDR",
+            Self::ExternallyDenied | Self::ExternalFailure => "UAEX",
             Self::ClientGone => "DC",
             Self::BadPath
             | Self::Unauthenticated(_)
             | Self::Forbidden
+            | Self::BodyTooLong
             | Self::ConnectRefused
             | Self::HttpsRedirect
             | Self::Redirect
@@ -134,6 +143,9 @@ impl Reason {
             Self::Misdirected => "misdirected_request",
             Self::Unauthenticated(fault) => fault.details(),
             Self::Forbidden => "rbac_access_denied_matched_policy[none]",
+            Self::ExternallyDenied => "ext_authz_denied",
+            Self::ExternalFailure => "ext_authz_error",
+            Self::BodyTooLong => "request_payload_too_large",
             Self::HttpsRedirect | Self::Redirect | Self::DirectResponse => "direct_response",
             Self::Preflight => "cors_preflight",
             Self::NoCluster => "cluster_not_found",
@@ -157,6 +169,7 @@ impl Reason {
             Self::FaultAbort => "fault filter abort",
             Self::Unauthenticated(fault) => fault.text(),
             Self::Forbidden => "RBAC: access denied",
+            Self::BodyTooLong => "Payload Too Large",
             Self::NoHealthyEndpoint => "no healthy upstream",
             Self::Overflow => "upstream connect error or disconnect/reset before headers. reset reason: overflow",
             Self::ConnectFailure => {
@@ -177,6 +190,8 @@ impl Reason {
             | Self::MalformedBody
             | Self::BadPath
             | Self::OldProtocol
+            | Self::ExternallyDenied
+            | Self::ExternalFailure
             | Self::ConnectRefused
             | Self::NoRoute
             | Self::Misdirected
@@ -196,6 +211,8 @@ impl Reason {
             Self::NoRoute
             | Self::Unauthenticated(_)
             | Self::Forbidden
+            | Self::ExternallyDenied
+            | Self::ExternalFailure
             | Self::Misdirected
             | Self::HttpsRedirect
             | Self::Redirect
@@ -210,6 +227,7 @@ impl Reason {
             | Self::HeadTooLarge
             | Self::HeadTimeout
             | Self::MalformedBody
+            | Self::BodyTooLong
             | Self::BodyTimeout
             | Self::BadPath
             | Self::OldProtocol

@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 use http::header;
 use pingora::http::RequestHeader;
 
+use super::arrival::Opened;
 use super::exchange::Exchange;
 use super::tcp::Outline;
 use crate::filter::authentication::{Asked, Outcome};
@@ -85,7 +86,7 @@ fn challenge<T>(exchange: &mut Exchange, fault: TokenFault, authority: &str, tar
 pub(super) fn authorize(
     request: &RequestHeader,
     exchange: &mut Exchange,
-    (target, authority): (&str, &str),
+    opened: &Opened,
     metrics: &AccessMetrics,
 ) -> Flow {
     let snapshot = Arc::clone(&exchange.snapshot);
@@ -93,21 +94,11 @@ pub(super) fn authorize(
     if policy.is_empty() {
         return Flow::Continue(());
     }
-    let Some(known) = exchange.known() else { return refuse(exchange, Reason::Internal) };
-    let connection = Arc::clone(&known.connection);
-    let host = authority.to_ascii_lowercase();
-    let subject = Subject {
-        client: known.address,
-        http: Some(Http {
-            method: request.method.as_str(),
-            host: &host,
-            path: target.split_once('?').map_or(target, |it| it.0),
-            headers: &request.headers,
-            claims: exchange.identity.as_ref().map(|it| &it.claims),
-        }),
-        ..of_connection(&connection)
+    let host = opened.authority.to_ascii_lowercase();
+    let Some(verdict) = subject(request, exchange, (opened, &host)).map(|it| judge(policy, &it, metrics)) else {
+        return refuse(exchange, Reason::Internal);
     };
-    match judge(policy, &subject, metrics) {
+    match verdict {
         Verdict::Allowed => Flow::Continue(()),
         Verdict::Denied(rule) => {
             exchange.end.details = Some(denial(rule.as_deref()));
@@ -116,18 +107,32 @@ pub(super) fn authorize(
     }
 }
 
+/// A request as policies see it; `host` is its host in lower case.
+pub(super) fn subject<'a>(
+    request: &'a RequestHeader,
+    exchange: &'a Exchange,
+    (opened, host): (&'a Opened, &'a str),
+) -> Option<Subject<'a>> {
+    let known = exchange.known()?;
+    let http = Http {
+        method: request.method.as_str(),
+        host,
+        path: opened.target.split_once('?').map_or(opened.target.as_str(), |it| it.0),
+        headers: &request.headers,
+        claims: exchange.identity.as_ref().map(|it| &it.claims),
+    };
+    Some(Subject { client: known.address, http: Some(http), ..of_connection(&known.connection) })
+}
+
 /// Asks who may do what about a connection without requests; says whether it may stay.
-pub(super) fn admits_connection(
-    policy: &Authorization,
-    outline: &Outline,
-    listener: ListenerKey,
-    metrics: &AccessMetrics,
-) -> bool {
-    if policy.is_empty() {
-        return true;
-    }
+pub(super) fn admits_connection(policy: &Authorization, subject: &Subject<'_>, metrics: &AccessMetrics) -> bool {
+    policy.is_empty() || judge(policy, subject, metrics) == Verdict::Allowed
+}
+
+/// A connection without requests, as policies see it.
+pub(super) fn of_outline(outline: &Outline, listener: ListenerKey) -> Subject<'_> {
     let (local, peer) = outline.accepted;
-    let subject = Subject {
+    Subject {
         peer: peer.ip().to_canonical(),
         client: peer.ip().to_canonical(),
         destination: local.ip().to_canonical(),
@@ -135,8 +140,7 @@ pub(super) fn admits_connection(
         server_name: outline.secured.as_ref().map_or("", |it| &it.server_name),
         principal: outline.secured.as_ref().and_then(principal),
         http: None,
-    };
-    judge(policy, &subject, metrics) == Verdict::Allowed
+    }
 }
 
 fn of_connection(connection: &Connection) -> Subject<'_> {
@@ -154,7 +158,7 @@ fn of_connection(connection: &Connection) -> Subject<'_> {
 }
 
 /// The identity of a client certificate that was verified.
-fn principal(secured: &Secured) -> Option<&str> {
+pub(super) fn principal(secured: &Secured) -> Option<&str> {
     let client = secured.client.as_ref().filter(|it| it.is_verified)?;
     client.uris.iter().find_map(|it| it.strip_prefix(SPIFFE))
 }

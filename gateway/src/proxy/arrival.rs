@@ -26,8 +26,17 @@ use crate::snapshot::Service;
 use crate::snapshot::tls_table::Misdirected;
 use crate::telemetry::access_metrics::AccessMetrics;
 
-/// Prepares a request and finds its route; answers it where no upstream is asked.
-pub(super) fn admit(session: &mut Session, exchange: &mut Exchange, metrics: &AccessMetrics) -> Flow {
+/// A request in its normal form, of a known client.
+pub(super) struct Opened {
+    /// Normalised path with query.
+    pub(super) target: String,
+    /// Host with port.
+    pub(super) authority: String,
+    pub(super) scheme: Scheme,
+}
+
+/// Brings a request into its normal form.
+pub(super) fn open(session: &mut Session, exchange: &mut Exchange) -> Flow<Opened> {
     let request = session.req_header_mut();
     // HTTP/1.1 heads were counted by the guard; the frames of HTTP/2 carry no such bound.
     if request.headers.len() > MAX_HEAD_FIELDS {
@@ -43,8 +52,17 @@ pub(super) fn admit(session: &mut Session, exchange: &mut Exchange, metrics: &Ac
         let asked = asked(request, exchange, (scheme, &authority, &target), None);
         cors_first(&asked, exchange)?;
     }
+    Flow::Continue(Opened { target, authority, scheme })
+}
+
+/// Asks who may do what and finds the route; answers where no upstream is asked.
+pub(super) fn admit(session: &mut Session, exchange: &mut Exchange, opened: Opened, metrics: &AccessMetrics) -> Flow {
+    let request = session.req_header_mut();
+    let Opened { target, authority, scheme } = opened;
     let target = access::authenticate(request, exchange, (target, &authority), metrics)?;
-    access::authorize(request, exchange, (&target, &authority), metrics)?;
+    let opened = Opened { target, authority, scheme };
+    access::authorize(request, exchange, &opened, metrics)?;
+    let Opened { target, authority, scheme } = opened;
     let identity = exchange.identity.clone();
     let asked = asked(request, exchange, (scheme, &authority, &target), identity.as_deref());
     let virtual_host = match virtual_host(exchange, &asked.host()) {

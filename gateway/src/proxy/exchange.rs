@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use http::HeaderValue;
 use pingora::Error;
 use pingora::protocols::Digest;
@@ -13,6 +14,7 @@ use pingora::proxy::Session;
 use super::attempt::Attempts;
 use super::mirror::Copies;
 use crate::filter::authentication::Identity;
+use crate::filter::external_authorization::Change;
 use crate::filter::grpc_web::Bridge;
 use crate::listener::connection::Connection;
 use crate::local_reply::Reason;
@@ -40,6 +42,10 @@ pub struct Exchange {
     pub(super) attempts: Attempts,
     /// Who asks, as a token says.
     pub(super) identity: Option<Arc<Identity>>,
+    /// What a service that was asked adds to the answer.
+    pub(super) granted: Vec<Change>,
+    /// The beginning of the body, when it was read for such a service and Pingora does not have it.
+    pub(super) held: Option<Bytes>,
     /// Copies for others.
     pub(super) copies: Copies,
     /// Whether the answer that just came is not passed on, since another try follows.
@@ -113,6 +119,8 @@ impl Exchange {
             affinity: Affinity::default(),
             attempts: Attempts::default(),
             identity: None,
+            granted: Vec::new(),
+            held: None,
             copies: Copies::default(),
             repeats_answer: false,
             bridge: None,

@@ -11,12 +11,14 @@ mod arrival;
 mod attempt;
 mod client;
 mod client_cert;
+mod consult;
 mod door;
 mod exchange;
 mod facts;
 mod grpc;
 mod flags;
 mod forward;
+mod gateway;
 mod mirror;
 mod outcome;
 mod respond;
@@ -25,7 +27,6 @@ mod timeout;
 pub mod serve;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
@@ -37,13 +38,11 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::local_reply::Reason;
-use crate::snapshot::Live;
-use crate::telemetry::Telemetry;
 use crate::upstream::connection::Unusable;
 use crate::upstream::retry::Failure;
 use attempt::Chance;
 use exchange::Exchange;
-use mirror::Mirrors;
+pub use gateway::Gateway;
 
 /// More tries of one request than any policy admits; Pingora stops there.
 const MAX_TRIES: usize = 40;
@@ -53,21 +52,6 @@ const MAX_DRAIN_TIME: Duration = Duration::from_secs(5);
 
 fn chance() -> Chance {
     Chance { endpoint: fastrand::u64(..), pause: fastrand::u64(..) }
-}
-
-/// What every request of one worker works with.
-pub struct Gateway {
-    live: Arc<Live>,
-    telemetry: Arc<Telemetry>,
-    worker: usize,
-    mirrors: Arc<Mirrors>,
-}
-
-impl Gateway {
-    /// The proxy of one worker.
-    pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>, worker: usize) -> Self {
-        Self { live, telemetry, worker, mirrors: Arc::default() }
-    }
 }
 
 #[async_trait]
@@ -90,7 +74,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        let found = arrival::admit(session, exchange, &self.telemetry.metrics.access);
+        let found = self.find(session, exchange).await?;
         arrival::delay(exchange).await;
         let admitted = match found {
             ControlFlow::Continue(()) => {
@@ -195,6 +179,7 @@ impl ProxyHttp for Gateway {
         ends: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        consult::give_back(&mut exchange.held, body);
         grpc::request_body(body, ends, exchange)?;
         if let Some(part) = body {
             exchange.copies.take_body(part);

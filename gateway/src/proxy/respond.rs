@@ -19,9 +19,9 @@ pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: Loca
     let LocalReply { reason, status, headers, body } = reply;
     let mut response = ResponseHeader::build(status, Some(headers.len() + 4))?;
     for (name, value) in headers {
-        response.insert_header(name, value)?;
+        response.append_header(name, value)?;
     }
-    if !body.is_empty() {
+    if !body.is_empty() && !response.headers.contains_key(header::CONTENT_TYPE) {
         response.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))?;
     }
     decorate(session, &mut response, exchange);
@@ -136,6 +136,9 @@ fn strip_hop_by_hop(response: &mut ResponseHeader, name: &str) {
 
 /// Applies what the route says of responses, whoever gave them.
 fn decorate(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) {
+    for change in &exchange.granted {
+        change.apply(response);
+    }
     let Some(route) = exchange.route() else { return };
     if let Some(cookie) = &exchange.affinity.cookie {
         response.add(header::SET_COOKIE, cookie.clone());

@@ -27,6 +27,7 @@ use crate::snapshot::{AccessLog, Live};
 use crate::telemetry::Telemetry;
 use crate::telemetry::series::{DestinationLabels, Observation};
 use crate::telemetry::template::{Facts, Field};
+use crate::upstream::client::Client;
 
 /// Connections that a worker keeps to upstreams while nobody uses them.
 const UPSTREAM_POOL: usize = 4096;
@@ -46,7 +47,8 @@ impl ServeHttp {
             upstream_keepalive_pool_size: UPSTREAM_POOL,
             ..ServerConf::default()
         };
-        let gateway = Gateway::new(Arc::clone(&live), Arc::clone(&telemetry), worker);
+        let client = Arc::new(Client::default());
+        let gateway = Gateway::new(Arc::clone(&live), Arc::clone(&telemetry), worker, Arc::clone(&client));
         let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
         let mut options = HttpServerOptions::default();
         options.h2c = true;
@@ -56,7 +58,7 @@ impl ServeHttp {
         proxy.server_options = Some(options);
         proxy.h2_options = Some(default_h2_options());
         proxy.handle_init_modules();
-        let run = Run { proxy: Arc::new(proxy), live, telemetry, worker, door: Door::default() };
+        let run = Run { proxy: Arc::new(proxy), live, telemetry, worker, client, door: Door::default() };
         Self { run: Arc::new(run), runtime }
     }
 }
@@ -73,6 +75,7 @@ struct Run {
     live: Arc<Live>,
     telemetry: Arc<Telemetry>,
     worker: usize,
+    client: Arc<Client>,
     door: Door,
 }
 
@@ -92,7 +95,8 @@ impl Run {
             Purpose::Http => self.http(accepted, secured).await,
             Purpose::Tcp(route) => {
                 let live = Arc::clone(&self.live);
-                let tcp = ServeTcp { live, telemetry: Arc::clone(&self.telemetry), worker: self.worker };
+                let (telemetry, client) = (Arc::clone(&self.telemetry), Arc::clone(&self.client));
+                let tcp = ServeTcp { live, telemetry, worker: self.worker, client };
                 tcp.connection(accepted, secured, route).await;
             }
         }

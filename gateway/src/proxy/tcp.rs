@@ -7,19 +7,23 @@ use std::time::{Instant, SystemTime};
 use pingora::protocols::Stream as Upstream;
 
 use super::access;
+use super::consult::{self, Tools};
 use super::facts::TcpFacts;
+use crate::filter::external_authorization::Custom;
 use crate::l4::relay::{self, Bounds, End, Meter};
 use crate::l4::tunnel;
 use crate::listener::accept::Accepted;
 use crate::listener::client_io::ClientIo;
 use crate::listener::connection::Secured;
+use crate::listener::set::ListenerKey;
 use crate::local_reply::Reason;
 use crate::routing::route::Target;
 use crate::routing::tcp::TcpRoute;
-use crate::snapshot::{AccessLog, Live};
+use crate::snapshot::{AccessLog, Live, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::telemetry::series::DestinationLabels;
 use crate::upstream::balancer::Draw;
+use crate::upstream::client::Client;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::connection::Use;
 use crate::upstream::dial::{Made, TRANSPORT, in_use};
@@ -36,6 +40,7 @@ pub(super) struct ServeTcp {
     pub(super) live: Arc<Live>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) worker: usize,
+    pub(super) client: Arc<Client>,
 }
 
 /// What is known of a connection when it ends.
@@ -70,8 +75,7 @@ impl ServeTcp {
             sent: 0,
         };
         let snapshot = self.live.pin();
-        let admitted =
-            access::admits_connection(&snapshot.authorization, &outline, listener, &self.telemetry.metrics.access);
+        let admitted = self.admits(&snapshot, &outline, listener).await;
         match route.as_ref().filter(|_| admitted).and_then(|it| it.pick(fastrand::u32(..))) {
             None if !admitted => outline.flag = Reason::Forbidden.flag(),
             None => outline.flag = Reason::NoRoute.flag(),
@@ -86,6 +90,22 @@ impl ServeTcp {
         if let AccessLog::On { file: _, format } = &snapshot.settings.access_log {
             self.telemetry.access_log.append(self.worker, |line| format.render(&TcpFacts { outline: &outline }, line));
         }
+    }
+
+    /// Whether those who are asked let it pass.
+    async fn admits(&self, snapshot: &Snapshot, outline: &Outline, listener: ListenerKey) -> bool {
+        let subject = access::of_outline(outline, listener);
+        let metrics = &self.telemetry.metrics.access;
+        if let Some(Custom { rules, provider }) = &snapshot.custom
+            && rules.concerns(&subject)
+        {
+            let (local, peer) = outline.accepted;
+            let tools = Tools { client: &self.client, metrics: &metrics.external };
+            if !consult::admits_connection(provider, (peer, local), subject.principal, tools).await {
+                return false;
+            }
+        }
+        access::admits_connection(&snapshot.authorization, &subject, metrics)
     }
 
     async fn forward(&self, stream: ClientIo, cluster: &Cluster, outline: &mut Outline) {

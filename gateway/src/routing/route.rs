@@ -13,6 +13,7 @@ use super::rewrite::PathRewrite;
 use crate::filter::cors::Cors;
 use crate::filter::fault::{Fault, Share};
 use crate::filter::header_edits::HeaderEdits;
+use crate::origin::DocumentOrigin;
 use crate::text::whole;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::retry::Policy as RetryPolicy;
@@ -74,24 +75,11 @@ impl PathPattern {
 #[derive(Debug, Clone)]
 pub struct RouteOrigin {
     /// The VirtualService.
-    pub service: Arc<ServiceOrigin>,
+    pub service: Arc<DocumentOrigin>,
     /// Index in its `http`.
     pub rule: u32,
     /// Index in the rule's `match`, if it has any.
     pub condition: Option<u32>,
-}
-
-/// A VirtualService, for explaining and logs.
-#[derive(Debug)]
-pub struct ServiceOrigin {
-    /// `namespace/name`.
-    pub name: Box<str>,
-    /// File it was read from.
-    pub file: Box<str>,
-    /// Position of the document in the file's YAML stream, from 0.
-    pub document: u32,
-    /// Position in `items`, when the document is a `List`.
-    pub item: Option<u32>,
 }
 
 /// One compiled rule.

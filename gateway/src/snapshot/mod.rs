@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 
 use crate::filter::authentication::Authentication;
 use crate::filter::authorization::Authorization;
+use crate::filter::external_authorization::Custom;
 use crate::listener::limits::ConnectionLimits;
 use crate::listener::set::{ListenerKey, Wanted};
 use crate::listener::tls::server::TlsServer;
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub authentication: Authentication,
     /// Who may do what.
     pub authorization: Authorization,
+    /// Who outside is asked.
+    pub custom: Option<Custom>,
     /// What applies to all requests.
     pub settings: Settings,
 }

@@ -1,6 +1,6 @@
 //! Metrics of tokens, of the keys that they are checked with, and of access policies.
 
-use prometheus::{GaugeVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::metrics::add;
 
@@ -16,6 +16,16 @@ pub struct AccessMetrics {
     pub decisions: IntCounterVec,
     /// Those that were allowed, for the same reason.
     pub allowed: IntCounter,
+    /// Services that were asked.
+    pub external: ExternalMetrics,
+}
+
+/// Metrics of services that say who may pass.
+pub struct ExternalMetrics {
+    /// Questions by service and what became of them.
+    pub requests: IntCounterVec,
+    /// How long they took, in seconds.
+    pub duration: HistogramVec,
 }
 
 /// Metrics of issuers' keys.
@@ -41,6 +51,18 @@ impl AccessMetrics {
             validations,
             allowed: decisions.with_label_values(&["allowed", ""]),
             decisions,
+            external: ExternalMetrics::new(registry)?,
+        })
+    }
+}
+
+impl ExternalMetrics {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let requests = Opts::new("sluice_ext_authz_requests_total", "Questions to services that say who may pass.");
+        let duration = HistogramOpts::new("sluice_ext_authz_duration_seconds", "Time until such a service answered.");
+        Ok(Self {
+            requests: add(registry, IntCounterVec::new(requests, &["provider", "result"])?)?,
+            duration: add(registry, HistogramVec::new(duration, &["provider"])?)?,
         })
     }
 }

@@ -18,6 +18,8 @@ pub mod proxy_header;
 pub mod cluster;
 pub mod retry;
 pub mod peer;
+pub mod client;
+pub mod grpc_call;
 pub mod dns;
 pub mod fetch;
 pub mod health;

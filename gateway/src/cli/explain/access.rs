@@ -8,12 +8,14 @@ use super::teller::Teller;
 use crate::filter::authentication::{self, Identity};
 use crate::filter::authorization::Verdict;
 use crate::filter::authorization::subject::{Http, Subject};
+use crate::filter::authorization::tell::Told;
+use crate::filter::external_authorization::Custom;
 use crate::snapshot::Snapshot;
 
 /// Where a request comes from when nobody says.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-impl Teller<'_> {
+impl<'a> Teller<'a> {
     /// Who asks, if the request gets that far.
     pub(super) fn token(&mut self, snapshot: &Snapshot, target: &str) -> Option<Option<Arc<Identity>>> {
         let policy = &snapshot.authentication;
@@ -44,16 +46,39 @@ impl Teller<'_> {
         }
     }
 
-    /// Whether the access policies let it pass.
-    pub(super) fn policy(&mut self, snapshot: &Snapshot, target: &str, identity: Option<&Identity>) -> bool {
-        let policy = &snapshot.authorization;
-        if policy.is_empty() {
-            return true;
+    /// Which service outside would be asked.
+    pub(super) fn custom(&mut self, snapshot: &Snapshot, target: &str) {
+        let Some(Custom { rules, provider }) = &snapshot.custom else { return };
+        let host = self.asked().authority.to_ascii_lowercase();
+        let subject = self.subject((target, &host), None);
+        self.told(rules.tell_loosely("CUSTOM", &subject));
+        let told = if rules.concerns(&subject) {
+            format!(
+                "{} at {} is asked; below stands what follows when it allows",
+                provider.name,
+                provider.cluster.name()
+            )
+        } else {
+            format!("{} is not asked", provider.name)
+        };
+        self.step("service", told);
+    }
+
+    fn told(&mut self, told: Vec<Told<'_>>) {
+        for Told { action, rule, fails } in told {
+            let result = fails.map_or("matches".to_owned(), |it| format!("does not match, {it}"));
+            let field = format!("spec.rules[{}]", rule.index);
+            self.step_at("policy", format!("{action} {}: {result}", rule.name), (&rule.origin, &field));
         }
+    }
+
+    fn subject<'s>(&self, (target, host): (&'s str, &'s str), identity: Option<&'s Identity>) -> Subject<'s>
+    where
+        'a: 's,
+    {
         let asked = self.asked();
         let client = asked.client.unwrap_or(HERE);
-        let host = asked.authority.to_ascii_lowercase();
-        let subject = Subject {
+        Subject {
             peer: client,
             client,
             destination: HERE,
@@ -62,16 +87,23 @@ impl Teller<'_> {
             principal: asked.principal.as_deref(),
             http: Some(Http {
                 method: &asked.method,
-                host: &host,
+                host,
                 path: target.split_once('?').map_or(target, |it| it.0),
                 headers: &asked.headers,
                 claims: identity.map(|it| &it.claims),
             }),
-        };
-        for told in policy.tell(&subject) {
-            let result = told.fails.map_or("matches".to_owned(), |it| format!("does not match, {it}"));
-            self.step("policy", format!("{} {}: {result}", told.action, told.rule));
         }
+    }
+
+    /// Whether the access policies let it pass.
+    pub(super) fn policy(&mut self, snapshot: &Snapshot, target: &str, identity: Option<&Identity>) -> bool {
+        let policy = &snapshot.authorization;
+        if policy.is_empty() {
+            return true;
+        }
+        let host = self.asked().authority.to_ascii_lowercase();
+        let subject = self.subject((target, &host), identity);
+        self.told(policy.tell(&subject));
         match policy.judge(&subject) {
             Verdict::Allowed => {
                 self.step("access", "allowed");

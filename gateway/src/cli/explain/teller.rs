@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::live::Live;
+use crate::origin::DocumentOrigin;
 use crate::routing::host_table::HostTable;
 use crate::routing::path;
 use crate::routing::redirect::Redirect;
@@ -77,6 +78,7 @@ impl<'a> Teller<'a> {
         if target != asked.target {
             self.step("path", format!("normalised to {target}"));
         }
+        self.custom(snapshot, &target);
         let Some(identity) = self.token(snapshot, &target) else { return };
         if !self.policy(snapshot, &target, identity.as_deref()) {
             return;
@@ -125,20 +127,25 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// File and line of a route.
-    fn place(&self, route: &Route) -> String {
-        let origin = &route.origin;
-        let service = &origin.service;
-        let Some(source) = self.documents.sources.iter().find(|it| it.name == service.file.as_ref()) else {
+    /// A step that something in a document decided.
+    pub(super) fn step_at(
+        &mut self,
+        what: &'static str,
+        result: impl Into<String>,
+        (origin, field): (&DocumentOrigin, &str),
+    ) {
+        let place = self.place(origin, field);
+        self.steps.push(Step { what, result: result.into(), place });
+    }
+
+    /// File and line of a field.
+    fn place(&self, origin: &DocumentOrigin, field: &str) -> String {
+        let Some(source) = self.documents.sources.iter().find(|it| it.name == origin.file.as_ref()) else {
             return String::new();
         };
-        let field = match origin.condition {
-            Some(condition) => format!("spec.http[{}].match[{condition}]", origin.rule),
-            None => format!("spec.http[{}]", origin.rule),
-        };
-        let document = Origin { source: source.id, document: service.document, item: service.item };
-        let line = position(source, document, &FieldPath::parse(&field)).map_or(0, |it| it.line);
-        format!("{}:{line} {} {field}", service.file, service.name)
+        let document = Origin { source: source.id, document: origin.document, item: origin.item };
+        let line = position(source, document, &FieldPath::parse(field)).map_or(0, |it| it.line);
+        format!("{}:{line} {} {field}", origin.file, origin.name)
     }
 
     pub(super) fn text(&self) -> String {
@@ -168,6 +175,11 @@ impl Observer for Teller<'_> {
             Err(Mismatch::Path(asked)) => format!("does not match: {asked}"),
             Err(Mismatch::Condition(asked)) => format!("does not match: {asked}"),
         };
-        self.steps.push(Step { what: "rule", result, place: self.place(route) });
+        let origin = &route.origin;
+        let field = match origin.condition {
+            Some(condition) => format!("spec.http[{}].match[{condition}]", origin.rule),
+            None => format!("spec.http[{}]", origin.rule),
+        };
+        self.step_at("rule", result, (&origin.service, &field));
     }
 }

@@ -25,6 +25,7 @@ use self::provider::Provider;
 use self::token::Token;
 use crate::digest::sha256;
 use crate::local_reply::token_fault::TokenFault;
+use crate::origin::DocumentOrigin;
 
 /// Most verified tokens that a worker remembers.
 const MAX_REMEMBERED: usize = 4096;
@@ -60,6 +61,8 @@ pub struct Rule {
     pub claim_headers: Box<[(HeaderName, ClaimPath)]>,
     /// Claims that are lists separated by spaces.
     pub spaced: Box<[Box<str>]>,
+    /// Where it was written: the document and its index there.
+    pub origin: (Arc<DocumentOrigin>, usize),
     /// Tells rules apart, also over reloads.
     number: u64,
 }
@@ -122,6 +125,7 @@ impl Rule {
             payload_header: None,
             claim_headers: Box::default(),
             spaced: Box::default(),
+            origin: (Arc::default(), 0),
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
         }
     }

@@ -18,6 +18,7 @@ use self::values::{Accounts, Networks, Principals, Texts};
 use http::HeaderName;
 
 use crate::filter::authentication::claims::ClaimPath;
+use crate::origin::DocumentOrigin;
 
 /// The policies that apply, by what they do.
 #[derive(Debug, Default)]
@@ -43,6 +44,10 @@ pub struct Group {
 pub struct Rule {
     /// `ns[namespace]-policy[name]-rule[index]`, as Envoy logs it.
     pub name: Arc<str>,
+    /// Policy that it stands in.
+    pub origin: Arc<DocumentOrigin>,
+    /// Its index there.
+    pub index: usize,
     /// Who asks.
     pub from: Box<[Box<[Test]>]>,
     /// What is asked.
@@ -121,6 +126,11 @@ impl Group {
     /// A group of rules.
     pub fn new(rules: Vec<Rule>) -> Self {
         Self { index: RuleIndex::new(&rules), rules: rules.into() }
+    }
+
+    /// Whether a rule matches, by what is known of a bare connection.
+    pub fn concerns(&self, subject: &Subject<'_>) -> bool {
+        self.find(subject, Ignorance::Skips).is_some()
     }
 
     /// The first rule that matches.

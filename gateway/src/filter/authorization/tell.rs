@@ -4,26 +4,34 @@ use super::subject::Subject;
 use super::{Attribute, Authorization, Group, Ignorance, Rule, Test};
 
 /// What one rule says of a subject.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Told {
+#[derive(Debug)]
+pub struct Told<'a> {
     /// What a match does.
     pub action: &'static str,
-    /// The rule's name.
-    pub rule: String,
+    /// The rule.
+    pub rule: &'a Rule,
     /// Nothing when it matches, else the part that does not.
     pub fails: Option<String>,
 }
 
+impl Group {
+    /// Every rule of an action that asks others, which does not see whom a token names.
+    pub fn tell_loosely(&self, action: &'static str, subject: &Subject<'_>) -> Vec<Told<'_>> {
+        self.tell(action, subject, Ignorance::Skips)
+    }
+
+    fn tell(&self, action: &'static str, subject: &Subject<'_>, ignorance: Ignorance) -> Vec<Told<'_>> {
+        let told = |rule| Told { action, rule, fails: Rule::fails(rule, subject, ignorance) };
+        self.rules.iter().map(told).collect()
+    }
+}
+
 impl Authorization {
     /// Every rule in the order in which they are asked.
-    pub fn tell(&self, subject: &Subject<'_>) -> Vec<Told> {
-        let of = |group: &Group, action, ignorance| -> Vec<Told> {
-            let rules = group.rules.iter();
-            rules.map(|it| Told { action, rule: it.name.to_string(), fails: it.fails(subject, ignorance) }).collect()
-        };
-        let mut out = of(&self.audit, "AUDIT", Ignorance::Fails);
-        out.extend(of(&self.deny, "DENY", Ignorance::Skips));
-        out.extend(of(&self.allow, "ALLOW", Ignorance::Fails));
+    pub fn tell(&self, subject: &Subject<'_>) -> Vec<Told<'_>> {
+        let mut out = self.audit.tell("AUDIT", subject, Ignorance::Fails);
+        out.extend(self.deny.tell("DENY", subject, Ignorance::Skips));
+        out.extend(self.allow.tell("ALLOW", subject, Ignorance::Fails));
         out
     }
 }

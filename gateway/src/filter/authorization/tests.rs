@@ -25,7 +25,14 @@ fn test(attribute: Attribute) -> Test {
 }
 
 fn rule(name: &str, to: Vec<Test>) -> Rule {
-    Rule { name: name.into(), from: Box::default(), to: [to.into()].into(), when: Box::default() }
+    Rule {
+        name: name.into(),
+        origin: Arc::default(),
+        index: 0,
+        from: Box::default(),
+        to: [to.into()].into(),
+        when: Box::default(),
+    }
 }
 
 #[test]
@@ -117,6 +124,8 @@ proptest! {
             .iter()
             .enumerate()
             .map(|(index, to)| Rule {
+                origin: Arc::default(),
+                index,
                 name: index.to_string().into(),
                 from: Box::default(),
                 to: to.iter().map(|tests| tests.iter().map(lower).collect()).collect(),

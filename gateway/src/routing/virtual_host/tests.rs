@@ -4,13 +4,14 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use proptest::prelude::*;
 
 use super::*;
+use crate::origin::DocumentOrigin;
 use crate::routing::matcher::Condition;
 use crate::routing::request::Scheme;
-use crate::routing::route::{Action, PathPattern, RouteOrigin, ServiceOrigin};
+use crate::routing::route::{Action, PathPattern, RouteOrigin};
 use crate::text::TextPattern;
 
 fn route(path: PathPattern, method: Option<&str>, number: u32) -> Arc<Route> {
-    let service = ServiceOrigin { name: "".into(), file: "".into(), document: 0, item: None };
+    let service = DocumentOrigin { name: "".into(), file: "".into(), document: 0, item: None };
     Arc::new(Route {
         name: "".into(),
         stat_prefix: None,
