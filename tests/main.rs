@@ -19,6 +19,8 @@ mod chaos;
 mod grpc;
 /// Tokens and access policies.
 mod access;
+/// Keys and passwords of clients.
+mod credentials;
 /// Services outside that say who may pass.
 mod external_authorization;
 /// TLS at the edge: servers by SNI, client certificates, pass-through, rotation.

@@ -92,6 +92,8 @@ fn placeholder(first: &Snapshot) -> Snapshot {
         clusters: std::collections::HashMap::new(),
         tls_servers: std::collections::HashMap::new(),
         authentication: Authentication::default(),
+        api_keys: Default::default(),
+        basic: None,
         custom: None,
         authorization: Authorization::default(),
         settings: Settings { access_log: AccessLog::Off, ..first.settings.clone() },

@@ -23,6 +23,8 @@ use crate::istio::workload_entry::WorkloadEntry;
 use crate::kubernetes::endpoint_slice::EndpointSlice;
 use crate::kubernetes::secret::Secret;
 use crate::kubernetes::service::Service;
+use crate::native::api_key_authentication::ApiKeyAuthentication;
+use crate::native::basic_authentication::BasicAuthentication;
 use crate::native::health_check::HealthCheck;
 use crate::native::settings::GatewaySettings;
 use crate::problem::{FieldPath, Problem, Problems, ResourceName, Severity, code};
@@ -109,6 +111,8 @@ pub struct Documents {
     pub secrets: Vec<Resource<Secret>>,
     pub services: Vec<Resource<Service>>,
     pub endpoint_slices: Vec<Resource<EndpointSlice>>,
+    pub api_key_authentications: Vec<Resource<ApiKeyAuthentication>>,
+    pub basic_authentications: Vec<Resource<BasicAuthentication>>,
     pub health_checks: Vec<Resource<HealthCheck>>,
     pub settings: Vec<Resource<GatewaySettings>>,
 }
@@ -181,6 +185,8 @@ pub static KINDS: &[Kind] = &[
     kind!("", &["v1"], Secret, Flat, secrets),
     kind!("", &["v1"], Service, Spec, services),
     kind!("discovery.k8s.io", &["v1"], EndpointSlice, Flat, endpoint_slices),
+    kind!("sluice.dev", &["v1alpha1"], ApiKeyAuthentication, Spec, api_key_authentications),
+    kind!("sluice.dev", &["v1alpha1"], BasicAuthentication, Spec, basic_authentications),
     kind!("sluice.dev", &["v1alpha1"], HealthCheck, Spec, health_checks),
     kind!("sluice.dev", &["v1alpha1"], GatewaySettings, Spec, settings),
 ];

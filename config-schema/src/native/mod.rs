@@ -1,4 +1,6 @@
 //! Our own kinds (`sluice.dev/v1alpha1`), for what Istio has no word for.
 
+pub mod api_key_authentication;
+pub mod basic_authentication;
 pub mod health_check;
 pub mod settings;

@@ -25,6 +25,8 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
         secrets,
         services,
         endpoint_slices,
+        api_key_authentications,
+        basic_authentications,
         health_checks,
         settings,
     } = documents;
@@ -42,6 +44,8 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
     check_kind(secrets, problems);
     check_kind(services, problems);
     check_kind(endpoint_slices, problems);
+    check_kind(api_key_authentications, problems);
+    check_kind(basic_authentications, problems);
     check_kind(health_checks, problems);
     check_kind(settings, problems);
 }
@@ -80,6 +84,8 @@ impl Documents {
         sort(&mut self.authorization_policies);
         sort(&mut self.telemetries);
         sort(&mut self.envoy_filters);
+        sort(&mut self.api_key_authentications);
+        sort(&mut self.basic_authentications);
         sort(&mut self.health_checks);
     }
 }

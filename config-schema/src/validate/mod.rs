@@ -20,6 +20,8 @@ mod request_authentication;
 mod sidecar;
 mod telemetry;
 mod envoy_filter;
+mod api_key_authentication;
+mod basic_authentication;
 mod health_check;
 mod settings;
 mod extension_provider;
@@ -109,6 +111,12 @@ fn inside(documents: &Documents, problems: &mut Problems) {
     }
     for it in &documents.envoy_filters {
         envoy_filter::check(it, problems);
+    }
+    for it in &documents.api_key_authentications {
+        api_key_authentication::check(it, problems);
+    }
+    for it in &documents.basic_authentications {
+        basic_authentication::check(it, problems);
     }
     for it in &documents.health_checks {
         health_check::check(it, problems);

@@ -4,9 +4,11 @@
 //! their connections, counts and addresses. Compiling opens no socket and asks no name
 //! server, so it can run beside traffic.
 
+mod api_key_authentication;
 mod authentication;
 mod authorization;
 mod balancing;
+mod basic_authentication;
 mod base64;
 pub mod certificate_check;
 mod clusters;
@@ -64,6 +66,8 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         clusters: clusters.finish(),
         tls_servers: tls_servers.finish(),
         authentication: authentication::lower(config, before)?,
+        api_keys: api_key_authentication::lower(config)?,
+        basic: basic_authentication::lower(config)?,
         authorization,
         custom,
         settings,

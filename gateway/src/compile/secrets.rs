@@ -69,6 +69,32 @@ fn one(name: &str, config: &Config) -> Option<Credential> {
     })
 }
 
+/// All entries of a Secret of the gateway's namespace, or the files of a folder, by name.
+pub(super) fn entries(name: &str, config: &Config) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let namespace = &config.settings.node.namespace;
+    let ours = |it: &&config_schema::Resource<Secret>| it.metadata.name == name && it.metadata.namespace == *namespace;
+    if let Some(secret) = config.documents.secrets.iter().find(ours) {
+        let Secret { data, string_data, .. } = &secret.spec;
+        let plain = string_data.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
+        let encoded = data.iter().filter_map(|(key, value)| Some((key.clone(), decode(value)?)));
+        return Ok(encoded.chain(plain).collect());
+    }
+    let missing = || format!("there is no Secret `{name}` in namespace {namespace}, and no folder of that name");
+    let folder = config.settings.secrets.as_ref().map(|it| Path::new(&it.directory)).ok_or_else(missing)?;
+    let folder = Some(folder).filter(|_| !name.contains(['/', '\\']) && name != "..").ok_or_else(missing)?.join(name);
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(|_| missing())? {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        let file = path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
+        // Kubernetes keeps what it mounts under names that begin so.
+        if file.starts_with("..") || path.is_dir() {
+            continue;
+        }
+        out.push((file, std::fs::read(&path).map_err(|error| format!("`{}`: {error}", path.display()))?));
+    }
+    Ok(out)
+}
+
 fn entry(secret: &Secret, key: &str) -> Option<Source> {
     let plain = secret.string_data.get(key).map(|it| it.clone().into_bytes());
     plain.or_else(|| decode(secret.data.get(key)?)).map(|it| Source::Given(it.into()))

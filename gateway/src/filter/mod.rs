@@ -1,11 +1,15 @@
 //! Policies of a request, one file each.
 //!
-//! They run in this order: a service outside is asked; tokens are verified, since their
-//! claims may choose the route; policies say who may pass; faults are injected, CORS
+//! They run in this order: a service outside is asked; keys, passwords and tokens are
+//! verified, since claims may choose the route; policies say who may pass; faults are injected, CORS
 //! answers preflights; header edits and rewrites are applied when a request is forwarded.
 //! CORS and header edits touch the response in reverse.
 
+pub mod api_key_authentication;
 pub mod authentication;
+pub mod basic_authentication;
+pub mod credential;
+pub mod own_headers;
 pub mod authorization;
 pub mod external_authorization;
 pub mod fault;

@@ -5,6 +5,7 @@
 //! Envoy has the case, since dashboards and scripts match on them.
 
 mod reason;
+pub mod credential_fault;
 pub mod token_fault;
 
 use std::ops::ControlFlow;

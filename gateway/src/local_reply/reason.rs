@@ -1,5 +1,6 @@
 //! Why the gateway answers by itself: a closed set, with status, flag, detail and text for each member.
 
+use super::credential_fault::CredentialFault;
 use super::token_fault::TokenFault;
 
 /// Why the gateway answered, or ended an exchange, by itself.
@@ -23,6 +24,8 @@ pub enum Reason {
     ConnectRefused,
     /// A token is not accepted.
     Unauthenticated(TokenFault),
+    /// A key or a password is not accepted.
+    NoCredential(CredentialFault),
     /// The access policies refuse it.
     Forbidden,
     /// A service that was asked refuses it.
@@ -79,6 +82,7 @@ impl Reason {
             Self::OldProtocol => 426,
             Self::ConnectRefused => 405,
             Self::Unauthenticated(fault) => fault.status(),
+            Self::NoCredential(fault) => fault.status(),
             Self::Forbidden | Self::ExternallyDenied | Self::ExternalFailure => 403,
             Self::BodyTooLong => 413,
             Self::NoRoute => 404,
@@ -117,6 +121,7 @@ impl Reason {
             Self::ClientGone => "DC",
             Self::BadPath
             | Self::Unauthenticated(_)
+            | Self::NoCredential(_)
             | Self::Forbidden
             | Self::BodyTooLong
             | Self::ConnectRefused
@@ -142,6 +147,7 @@ impl Reason {
             Self::NoRoute => "route_not_found",
             Self::Misdirected => "misdirected_request",
             Self::Unauthenticated(fault) => fault.details(),
+            Self::NoCredential(fault) => fault.details(),
             Self::Forbidden => "rbac_access_denied_matched_policy[none]",
             Self::ExternallyDenied => "ext_authz_denied",
             Self::ExternalFailure => "ext_authz_error",
@@ -168,6 +174,7 @@ impl Reason {
         match self {
             Self::FaultAbort => "fault filter abort",
             Self::Unauthenticated(fault) => fault.text(),
+            Self::NoCredential(fault) => fault.text(),
             Self::Forbidden => "RBAC: access denied",
             Self::BodyTooLong => "Payload Too Large",
             Self::NoHealthyEndpoint => "no healthy upstream",
@@ -210,6 +217,7 @@ impl Reason {
         match self {
             Self::NoRoute
             | Self::Unauthenticated(_)
+            | Self::NoCredential(_)
             | Self::Forbidden
             | Self::ExternallyDenied
             | Self::ExternalFailure

@@ -36,7 +36,7 @@ pub(super) fn authenticate(
     if policy.is_empty() {
         return Flow::Continue(target);
     }
-    if policy.is_named(request.headers.get_all(header::CONNECTION)) {
+    if policy.own.is_named(request.headers.get_all(header::CONNECTION)) {
         // An identity that is removed on the way would be as good as none.
         return refuse(exchange, Reason::MalformedHead);
     }
@@ -117,9 +117,10 @@ pub(super) fn subject<'a>(
     let http = Http {
         method: request.method.as_str(),
         host,
-        path: opened.target.split_once('?').map_or(opened.target.as_str(), |it| it.0),
+        path: opened.path(),
         headers: &request.headers,
         claims: exchange.identity.as_ref().map(|it| &it.claims),
+        credentials: &exchange.credentials,
     };
     Some(Subject { client: known.address, http: Some(http), ..of_connection(&known.connection) })
 }

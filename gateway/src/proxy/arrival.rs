@@ -35,6 +35,13 @@ pub(super) struct Opened {
     pub(super) scheme: Scheme,
 }
 
+impl Opened {
+    /// The path without query.
+    pub(super) fn path(&self) -> &str {
+        self.target.split_once('?').map_or(self.target.as_str(), |it| it.0)
+    }
+}
+
 /// Brings a request into its normal form.
 pub(super) fn open(session: &mut Session, exchange: &mut Exchange) -> Flow<Opened> {
     let request = session.req_header_mut();

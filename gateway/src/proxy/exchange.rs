@@ -14,6 +14,7 @@ use pingora::proxy::Session;
 use super::attempt::Attempts;
 use super::mirror::Copies;
 use crate::filter::authentication::Identity;
+use crate::filter::credential::Principal;
 use crate::filter::external_authorization::Change;
 use crate::filter::grpc_web::Bridge;
 use crate::listener::connection::Connection;
@@ -42,6 +43,8 @@ pub struct Exchange {
     pub(super) attempts: Attempts,
     /// Who asks, as a token says.
     pub(super) identity: Option<Arc<Identity>>,
+    /// Who asks, as keys and passwords say.
+    pub(super) credentials: Vec<Principal>,
     /// What a service that was asked adds to the answer.
     pub(super) granted: Vec<Change>,
     /// The beginning of the body, when it was read for such a service and Pingora does not have it.
@@ -119,6 +122,7 @@ impl Exchange {
             affinity: Affinity::default(),
             attempts: Attempts::default(),
             identity: None,
+            credentials: Vec::new(),
             granted: Vec::new(),
             held: None,
             copies: Copies::default(),

@@ -8,7 +8,7 @@ use pingora::proxy::Session;
 use super::consult::Tools;
 use super::exchange::Exchange;
 use super::mirror::Mirrors;
-use super::{arrival, consult};
+use super::{arrival, consult, credentials};
 use crate::local_reply::Flow;
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
@@ -43,6 +43,12 @@ impl Gateway {
             let tools = Tools { client: &self.client, metrics: &metrics.external };
             // Boxed, so that requests nobody is asked about do not carry it.
             match Box::pin(consult::ask(session, exchange, opened, tools)).await? {
+                Flow::Continue(it) => opened = it,
+                Flow::Break(reply) => return Ok(Flow::Break(reply)),
+            }
+        }
+        if !exchange.snapshot.api_keys.is_empty() || exchange.snapshot.basic.is_some() {
+            match Box::pin(credentials::identify(session, exchange, opened, metrics)).await {
                 Flow::Continue(it) => opened = it,
                 Flow::Break(reply) => return Ok(Flow::Break(reply)),
             }

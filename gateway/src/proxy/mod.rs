@@ -12,6 +12,7 @@ mod attempt;
 mod client;
 mod client_cert;
 mod consult;
+mod credentials;
 mod door;
 mod exchange;
 mod facts;

@@ -12,8 +12,10 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
+use crate::filter::api_key_authentication::ApiKeyAuthentication;
 use crate::filter::authentication::Authentication;
 use crate::filter::authorization::Authorization;
+use crate::filter::basic_authentication::BasicAuthentication;
 use crate::filter::external_authorization::Custom;
 use crate::listener::limits::ConnectionLimits;
 use crate::listener::set::{ListenerKey, Wanted};
@@ -44,6 +46,10 @@ pub struct Snapshot {
     pub clusters: HashMap<Definition, Arc<Cluster>>,
     /// Every TLS server by what it is made of.
     pub tls_servers: HashMap<TlsDefinition, Arc<TlsServer>>,
+    /// Which keys are accepted.
+    pub api_keys: ApiKeyAuthentication,
+    /// Which passwords are accepted, if any are asked for.
+    pub basic: Option<BasicAuthentication>,
     /// Which tokens are accepted.
     pub authentication: Authentication,
     /// Who may do what.

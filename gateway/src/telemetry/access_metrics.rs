@@ -16,6 +16,8 @@ pub struct AccessMetrics {
     pub decisions: IntCounterVec,
     /// Those that were allowed, for the same reason.
     pub allowed: IntCounter,
+    /// Keys and passwords by kind and what became of them.
+    pub credentials: IntCounterVec,
     /// Services that were asked.
     pub external: ExternalMetrics,
 }
@@ -45,12 +47,14 @@ impl AccessMetrics {
         let validations = add(registry, IntCounterVec::new(about, &["result"])?)?;
         let about = Opts::new("sluice_authz_decisions_total", "What the access policies said.");
         let decisions = add(registry, IntCounterVec::new(about, &["decision", "policy"])?)?;
+        let keys = Opts::new("sluice_credentials_validations_total", "Keys and passwords by what became of them.");
         Ok(Self {
             jwks: JwksMetrics::new(registry)?,
             valid: validations.with_label_values(&["valid"]),
             validations,
             allowed: decisions.with_label_values(&["allowed", ""]),
             decisions,
+            credentials: add(registry, IntCounterVec::new(keys, &["kind", "result"])?)?,
             external: ExternalMetrics::new(registry)?,
         })
     }

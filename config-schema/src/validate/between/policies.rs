@@ -18,6 +18,12 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
     for it in &scene.documents.authorization_policies {
         workloads(scene, it, it.spec.selector.as_ref().map(|it| &it.match_labels), problems);
     }
+    for it in &scene.documents.api_key_authentications {
+        workloads(scene, it, it.spec.selector.as_ref().map(|it| &it.match_labels), problems);
+    }
+    for it in &scene.documents.basic_authentications {
+        workloads(scene, it, it.spec.selector.as_ref().map(|it| &it.match_labels), problems);
+    }
     for it in &scene.documents.peer_authentications {
         let message = "PeerAuthentication has no impact at a gateway: its servers say their own TLS";
         problems.push(it.problem(code::INEFFECTIVE_POLICY, Severity::Warning, "spec", message));

@@ -4,18 +4,20 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::asked::Asked;
 use super::teller::Teller;
 use crate::filter::authentication::{self, Identity};
 use crate::filter::authorization::Verdict;
 use crate::filter::authorization::subject::{Http, Subject};
 use crate::filter::authorization::tell::Told;
+use crate::filter::credential::Principal;
 use crate::filter::external_authorization::Custom;
 use crate::snapshot::Snapshot;
 
 /// Where a request comes from when nobody says.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-impl<'a> Teller<'a> {
+impl Teller<'_> {
     /// Who asks, if the request gets that far.
     pub(super) fn token(&mut self, snapshot: &Snapshot, target: &str) -> Option<Option<Arc<Identity>>> {
         let policy = &snapshot.authentication;
@@ -50,7 +52,7 @@ impl<'a> Teller<'a> {
     pub(super) fn custom(&mut self, snapshot: &Snapshot, target: &str) {
         let Some(Custom { rules, provider }) = &snapshot.custom else { return };
         let host = self.asked().authority.to_ascii_lowercase();
-        let subject = self.subject((target, &host), None);
+        let subject = subject(self.asked(), (target, &host), None, &[]);
         self.told(rules.tell_loosely("CUSTOM", &subject));
         let told = if rules.concerns(&subject) {
             format!(
@@ -72,29 +74,6 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn subject<'s>(&self, (target, host): (&'s str, &'s str), identity: Option<&'s Identity>) -> Subject<'s>
-    where
-        'a: 's,
-    {
-        let asked = self.asked();
-        let client = asked.client.unwrap_or(HERE);
-        Subject {
-            peer: client,
-            client,
-            destination: HERE,
-            port: asked.port,
-            server_name: asked.sni.as_deref().filter(|_| asked.is_secure()).unwrap_or_default(),
-            principal: asked.principal.as_deref(),
-            http: Some(Http {
-                method: &asked.method,
-                host,
-                path: target.split_once('?').map_or(target, |it| it.0),
-                headers: &asked.headers,
-                claims: identity.map(|it| &it.claims),
-            }),
-        }
-    }
-
     /// Whether the access policies let it pass.
     pub(super) fn policy(&mut self, snapshot: &Snapshot, target: &str, identity: Option<&Identity>) -> bool {
         let policy = &snapshot.authorization;
@@ -102,7 +81,8 @@ impl<'a> Teller<'a> {
             return true;
         }
         let host = self.asked().authority.to_ascii_lowercase();
-        let subject = self.subject((target, &host), identity);
+        let known = self.known.clone();
+        let subject = subject(self.asked(), (target, &host), identity, &known);
         self.told(policy.tell(&subject));
         match policy.judge(&subject) {
             Verdict::Allowed => {
@@ -115,5 +95,31 @@ impl<'a> Teller<'a> {
                 false
             }
         }
+    }
+}
+
+/// The request as policies see it.
+fn subject<'a>(
+    asked: &'a Asked,
+    (target, host): (&'a str, &'a str),
+    identity: Option<&'a Identity>,
+    known: &'a [Principal],
+) -> Subject<'a> {
+    let client = asked.client.unwrap_or(HERE);
+    Subject {
+        peer: client,
+        client,
+        destination: HERE,
+        port: asked.port,
+        server_name: asked.sni.as_deref().filter(|_| asked.is_secure()).unwrap_or_default(),
+        principal: asked.principal.as_deref(),
+        http: Some(Http {
+            method: &asked.method,
+            host,
+            path: target.split_once('?').map_or(target, |it| it.0),
+            headers: &asked.headers,
+            claims: identity.map(|it| &it.claims),
+            credentials: known,
+        }),
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod asked;
+mod credentials;
 mod forwarding;
 mod live;
 mod teller;

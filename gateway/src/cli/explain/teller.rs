@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::live::Live;
+use crate::filter::credential::Principal;
 use crate::origin::DocumentOrigin;
 use crate::routing::host_table::HostTable;
 use crate::routing::path;
@@ -32,11 +33,13 @@ pub(super) struct Teller<'a> {
     asked: &'a Asked,
     live: Option<&'a Live>,
     steps: Vec<Step>,
+    /// Whom keys and passwords name.
+    pub(super) known: Vec<Principal>,
 }
 
 impl<'a> Teller<'a> {
     pub(super) fn new(documents: &'a Documents, asked: &'a Asked, live: Option<&'a Live>) -> Self {
-        Self { documents, asked, live, steps: Vec::new() }
+        Self { documents, asked, live, steps: Vec::new(), known: Vec::new() }
     }
 
     /// The request, as it was asked about.
@@ -79,6 +82,7 @@ impl<'a> Teller<'a> {
             self.step("path", format!("normalised to {target}"));
         }
         self.custom(snapshot, &target);
+        let Some(target) = self.credentials(snapshot, target.into_owned()) else { return };
         let Some(identity) = self.token(snapshot, &target) else { return };
         if !self.policy(snapshot, &target, identity.as_deref()) {
             return;

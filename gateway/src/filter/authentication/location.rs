@@ -22,7 +22,7 @@ impl Location {
     }
 
     /// All tokens that stand there.
-    pub(super) fn tokens(&self, headers: &HeaderMap, target: &str) -> Result<Vec<String>, TokenFault> {
+    pub fn tokens(&self, headers: &HeaderMap, target: &str) -> Result<Vec<String>, TokenFault> {
         match self {
             Self::Header(name, prefix) => {
                 let mut out = Vec::new();
@@ -51,7 +51,7 @@ impl Location {
     }
 
     /// What of the request changes when the token is not to go on; a cookie stays, as in Envoy.
-    pub(super) fn without(&self, target: &str) -> Removal {
+    pub fn without(&self, target: &str) -> Removal {
         match self {
             Self::Header(name, _) => Removal::Header(name.clone()),
             Self::Param(name) => {
@@ -68,9 +68,12 @@ impl Location {
 
 /// How a token is taken out of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Removal {
+pub enum Removal {
+    /// Nothing does.
     Nothing,
+    /// A header goes.
     Header(HeaderName),
+    /// The target becomes this.
     Target(String),
 }
 

@@ -24,6 +24,7 @@ use self::location::{Location, Removal, header_value};
 use self::provider::Provider;
 use self::token::Token;
 use crate::digest::sha256;
+use crate::filter::own_headers::OwnHeaders;
 use crate::local_reply::token_fault::TokenFault;
 use crate::origin::DocumentOrigin;
 
@@ -37,7 +38,7 @@ pub struct Authentication {
     /// Every place where a rule looks, with the rules that do.
     places: Box<[(Location, Vec<usize>)]>,
     /// Headers that only this policy may set.
-    own: Box<[HeaderName]>,
+    pub own: OwnHeaders,
 }
 
 /// One issuer.
@@ -179,7 +180,7 @@ impl Authentication {
             }
             own.extend(rule.payload_header.iter().cloned().chain(rule.claim_headers.iter().map(|it| it.0.clone())));
         }
-        Self { rules: rules.into(), places: places.into(), own: own.into() }
+        Self { rules: rules.into(), places: places.into(), own: OwnHeaders::new(own) }
     }
 
     /// Whether there is nothing to check.
@@ -192,16 +193,9 @@ impl Authentication {
         self.rules.iter().map(|it| &it.provider)
     }
 
-    /// Whether these values of `Connection` name a header that only this policy may set.
-    pub fn is_named<'a>(&self, connection: impl IntoIterator<Item = &'a HeaderValue>) -> bool {
-        let values = connection.into_iter().filter_map(|it| it.to_str().ok());
-        let mut names = values.flat_map(|it| it.split(',')).map(str::trim);
-        names.any(|name| self.own.iter().any(|it| it.as_str().eq_ignore_ascii_case(name)))
-    }
-
     /// Judges all tokens of a request; `now` in seconds since 1970.
     pub fn judge(&self, asked: Asked<'_>, now: i64) -> Result<Outcome, TokenFault> {
-        let mut outcome = Outcome { remove: self.claimed(asked.headers), ..Outcome::default() };
+        let mut outcome = Outcome { remove: self.own.claimed(asked.headers), ..Outcome::default() };
         // A preflight cannot carry a token, and browsers do not show why it was refused.
         let is_preflight = asked.method == "OPTIONS"
             && asked.headers.contains_key(header::ORIGIN)
@@ -234,19 +228,6 @@ impl Authentication {
             outcome.identity = Some(identity);
         }
         Ok(outcome)
-    }
-
-    /// Headers of a request that only this policy may set, also those whose name an upstream could take for one.
-    fn claimed(&self, headers: &HeaderMap) -> Vec<HeaderName> {
-        if self.own.is_empty() {
-            return Vec::new();
-        }
-        let is_own = |it: &&HeaderName| {
-            self.own.contains(it)
-                || (it.as_str().contains('_')
-                    && self.own.iter().any(|own| own.as_str() == it.as_str().replace('_', "-")))
-        };
-        headers.keys().filter(is_own).cloned().collect()
     }
 
     /// The first of the rules that a token fits, or why it fits none.

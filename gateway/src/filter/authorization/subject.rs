@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use super::Attribute;
 use crate::filter::authentication::claims::Claims;
+use crate::filter::credential::Principal;
 
 /// A connection, and the request on it if there is one.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,8 @@ pub struct Http<'a> {
     pub headers: &'a HeaderMap,
     /// What its token says.
     pub claims: Option<&'a Claims>,
+    /// Who it comes from, as keys and passwords say.
+    pub credentials: &'a [Principal],
 }
 
 /// The parts of a SPIFFE identity `trust-domain/ns/namespace/sa/account`.
@@ -78,7 +81,10 @@ impl Subject<'_> {
             Attribute::Destination(values) => Some(values.hold(self.destination)),
             Attribute::Port(values) => Some(values.contains(&self.port)),
             Attribute::ServerName(values) => Some(values.hold(self.server_name)),
-            Attribute::RequestPrincipal(values) => of_claims(&|it| values.hold(&it.issuer, &it.subject)),
+            Attribute::RequestPrincipal(values) => of_http(&|it| {
+                it.claims.is_some_and(|it| values.hold(&it.issuer, &it.subject))
+                    || it.credentials.iter().any(|it| values.hold(it.kind, &it.name))
+            }),
             Attribute::Audience(values) => of_claims(&|it| it.audiences.iter().any(|it| values.hold(it))),
             Attribute::Presenter(values) => of_claims(&|it| values.hold(&it.presenter)),
             Attribute::Claim(path, values) => of_claims(&|it| it.any(path, |it| values.hold(it))),

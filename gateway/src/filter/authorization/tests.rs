@@ -16,7 +16,7 @@ fn subject<'a>(path: &'a str, host: &'a str, headers: &'a HeaderMap) -> Subject<
         port: 80,
         server_name: "",
         principal: Some("td/ns/shop/sa/web"),
-        http: Some(Http { method: "GET", host, path, headers, claims: None }),
+        http: Some(Http { method: "GET", host, path, headers, claims: None, credentials: &[] }),
     }
 }
 

@@ -1,0 +1,33 @@
+//! Headers that only the gateway may set: what clients say in them is removed.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Names of such headers.
+#[derive(Debug, Default)]
+pub struct OwnHeaders(Box<[HeaderName]>);
+
+impl OwnHeaders {
+    /// These.
+    pub fn new(names: impl IntoIterator<Item = HeaderName>) -> Self {
+        Self(names.into_iter().collect())
+    }
+
+    /// Whether these values of `Connection` name one; it would be removed on the way.
+    pub fn is_named<'a>(&self, connection: impl IntoIterator<Item = &'a HeaderValue>) -> bool {
+        let values = connection.into_iter().filter_map(|it| it.to_str().ok());
+        let mut names = values.flat_map(|it| it.split(',')).map(str::trim);
+        names.any(|name| self.0.iter().any(|it| it.as_str().eq_ignore_ascii_case(name)))
+    }
+
+    /// Those that are there, also under names that an upstream could take for one of them.
+    pub fn claimed(&self, headers: &HeaderMap) -> Vec<HeaderName> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let is_own = |it: &&HeaderName| {
+            self.0.contains(it)
+                || (it.as_str().contains('_') && self.0.iter().any(|own| own.as_str() == it.as_str().replace('_', "-")))
+        };
+        headers.keys().filter(is_own).cloned().collect()
+    }
+}
