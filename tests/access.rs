@@ -297,3 +297,80 @@ fn explain_tells_what_tokens_and_policies_say() {
         }
     }
 }
+
+#[test]
+fn keys_that_cannot_be_fetched_any_more_are_too_old_some_day() {
+    let issuer = Issuer::new("k");
+    let upstream = Upstream::echo("a");
+    let server = KeyServer::new(&issuer.keys());
+    let rules = authentication(&format!("  - {{issuer: me, jwksUri: \"{}\"}}\n", server.url()));
+    let more = "  jwks: {maxAge: 1s}";
+    let gateway =
+        Gateway::start(&config(&upstream, &rules).replace("  workers: 2\n", &format!("  workers: 2\n{more}\n")));
+    let status = |issuer: &Issuer| {
+        let token = issuer.token(&claims(json!({})));
+        ask(&gateway, "/", &[("Authorization", &bearer(&token))]).status
+    };
+    assert_eq!(status(&issuer), 200);
+    server.say("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    // An unknown key makes the gateway ask, and find out.
+    assert_eq!(status(&Issuer::new("stranger")), 401);
+    wait_for("the keys are too old", || (status(&issuer) == 401).then_some(()));
+    assert!(gateway.messages().contains("the last ones are too old"), "{}", gateway.messages());
+    server.serve(&issuer.keys());
+    wait_for("new ones are taken", || (status(&issuer) == 200).then_some(()));
+}
+
+#[test]
+fn keys_are_fetched_from_servers_of_our_own_authority_and_through_a_proxy() {
+    let issuer = Issuer::new("k");
+    let upstream = Upstream::echo("a");
+    let authority = Authority::new();
+    let folder = Folder::new();
+    crate::tls::credential(&folder, "own", &authority.sign("localhost"), None);
+    let ca = folder.write("ca.pem", &authority.pem()).display().to_string();
+    let keys =
+        routes("localhost", &format!("  - directResponse: {{status: 200, body: {{string: '{}'}}}}\n", issuer.keys()));
+    let server = crate::tls::with_secrets(&folder, "")
+        + &crate::tls::servers(&[("*", "mode: SIMPLE, credentialName: own")])
+        + &keys;
+    let server = crate::tls::start(folder, &server);
+    let target = server.address(443);
+    // It carries every connection to our server of keys, whatever name it is asked for.
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy_address = proxy.local_addr().unwrap();
+    let (asked, names) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for stream in proxy.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
+                head.push(byte[0]);
+            }
+            asked.send(String::from_utf8(head).unwrap()).unwrap();
+            let mut to = std::net::TcpStream::connect(target).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            let (mut back, mut from) = (stream.try_clone().unwrap(), to.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut back));
+            std::thread::spawn(move || std::io::copy(&mut stream, &mut to));
+        }
+    });
+    let start = |url: String, terms: String| {
+        let rules = authentication(&format!("  - {{issuer: me, jwksUri: \"{url}\"}}\n"));
+        let more = format!("  workers: 2\n  jwks: {{{terms}}}\n");
+        Gateway::start(&config(&upstream, &rules).replace("  workers: 2\n", &more))
+    };
+    let status = |gateway: &Gateway| {
+        let token = issuer.token(&claims(json!({})));
+        ask(gateway, "/", &[("Authorization", &bearer(&token))]).status
+    };
+    let direct = format!("https://localhost:{}/keys", target.port());
+    assert_eq!(status(&start(direct.clone(), String::new())), 401, "the system does not know our authority");
+    assert_eq!(status(&start(direct, format!("caCertificates: {ca}"))), 200);
+    let through = format!("caCertificates: {ca}, proxy: \"{proxy_address}\"");
+    let gateway = start("https://localhost/keys".to_owned(), through);
+    assert_eq!(status(&gateway), 200);
+    assert!(names.recv().unwrap().starts_with("CONNECT localhost:443 HTTP/1.1\r\n"));
+}

@@ -38,6 +38,8 @@ pub struct GatewaySettings {
     pub proxy_protocol: Option<ProxyProtocolSettings>,
     /// Answers CORS preflights before tokens and access policies are asked for, and lets pages read refusals; Istio does neither.
     pub cors_before_authentication: bool,
+    /// How keys of issuers are fetched (RequestAuthentication).
+    pub jwks: JwksSettings,
     /// Worker threads; 0 is one per core.
     pub workers: u32,
     /// How names are resolved.
@@ -58,6 +60,7 @@ impl Default for GatewaySettings {
             redis: None,
             secrets: None,
             mesh_certificates: MeshCertificates::default(),
+            jwks: JwksSettings::default(),
             proxy_protocol: None,
             cors_before_authentication: false,
             workers: 0,
@@ -176,6 +179,20 @@ pub struct ProxyProtocolSettings {
 pub struct DnsSettings {
     /// Servers as `address:port`; empty uses the system's.
     pub servers: Vec<String>,
+}
+
+/// How keys of issuers are fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct JwksSettings {
+    /// How long keys are used while they cannot be fetched anew; default 24h.
+    pub max_age: Option<Duration>,
+    /// A file of authorities (PEM) that servers of keys are verified by; absent are the system's.
+    pub ca_certificates: String,
+    /// A forward proxy that keys are fetched through, as `host:port`.
+    pub proxy: String,
+    /// Networks that may be asked though they are link-local or a cloud's metadata service.
+    pub allowed_addresses: Vec<String>,
 }
 
 /// Bounds on what clients may do.

@@ -6,7 +6,7 @@ use super::check::Check;
 use super::extension_provider;
 use crate::document::Resource;
 use crate::istio::mesh_config::MeshConfig;
-use crate::native::settings::{GatewaySettings, Limits, MAX_RETRY_BUFFER, ProxyProtocolSettings};
+use crate::native::settings::{GatewaySettings, JwksSettings, Limits, MAX_RETRY_BUFFER, ProxyProtocolSettings};
 use crate::problem::{Problems, Severity, code};
 use crate::value::{Cidr, host, substitution};
 
@@ -42,6 +42,7 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
         mesh_certificates: _,
         proxy_protocol,
         cors_before_authentication: _,
+        jwks,
         workers,
         dns,
         limits,
@@ -72,6 +73,7 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
     if let Some(ProxyProtocolSettings { trusted_sources }) = proxy_protocol {
         self::trusted_sources(check, trusted_sources);
     }
+    fetching(check, jwks);
     bounds(check, limits);
     mesh(check, mesh_config);
 }
@@ -93,6 +95,18 @@ fn trusted_sources(check: &mut Check<'_, GatewaySettings>, sources: &[String]) {
     }
     if sources.is_empty() {
         check.error("spec.proxyProtocol.trustedSources", "nobody is trusted, so no PROXY header would be read");
+    }
+}
+
+fn fetching(check: &mut Check<'_, GatewaySettings>, settings: &JwksSettings) {
+    let JwksSettings { max_age, ca_certificates: _, proxy, allowed_addresses } = settings;
+    check.at_least_1ms("spec.jwks.maxAge", *max_age);
+    let is_place = proxy.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if !proxy.is_empty() && !is_place {
+        check.error("spec.jwks.proxy", format!("`{proxy}` is no `host:port`"));
+    }
+    for (index, network) in allowed_addresses.iter().enumerate() {
+        check.expect(format_args!("spec.jwks.allowedAddresses[{index}]"), network.parse::<Cidr>().map(|_| ()));
     }
 }
 

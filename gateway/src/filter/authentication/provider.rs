@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::keys::{KeySet, Origin};
 use crate::telemetry::access_metrics::JwksMetrics;
-use crate::upstream::fetch::{Fetched, Fetcher};
+use crate::upstream::fetch::{self, Fetched, Fetcher};
 
 /// How long keys are used before they are fetched again, when nobody says.
 const USUAL_AGE: Duration = Duration::from_secs(300);
@@ -37,10 +37,20 @@ pub enum Source {
     Discovered(Box<str>, Duration),
 }
 
+/// On which terms keys are fetched and kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// How they are fetched.
+    pub fetch: fetch::Terms,
+    /// How long they are used while they cannot be fetched anew.
+    pub max_age: Duration,
+}
+
 /// The keys of one issuer.
 #[derive(Debug)]
 pub struct Provider {
     source: Source,
+    terms: Terms,
     keys: ArcSwapOption<KeySet>,
     wanted: Notify,
     is_wanted: AtomicBool,
@@ -48,17 +58,23 @@ pub struct Provider {
 
 impl Provider {
     /// One without keys, or with those of the configuration.
-    pub fn new(source: Source) -> Result<Self, String> {
+    pub fn new(source: Source, terms: Terms) -> Result<Self, String> {
         let keys = match &source {
             Source::Inline(text) => Some(Arc::new(KeySet::parse(text.as_bytes(), Origin::Inline)?)),
             Source::Remote(..) | Source::Discovered(..) => None,
         };
-        Ok(Self { source, keys: ArcSwapOption::new(keys), wanted: Notify::new(), is_wanted: AtomicBool::new(false) })
+        Ok(Self {
+            source,
+            terms,
+            keys: ArcSwapOption::new(keys),
+            wanted: Notify::new(),
+            is_wanted: AtomicBool::new(false),
+        })
     }
 
-    /// Where the keys are.
-    pub fn source(&self) -> &Source {
-        &self.source
+    /// Whether its keys are there, fetched and kept on these terms.
+    pub fn is(&self, source: &Source, terms: &Terms) -> bool {
+        self.source == *source && (self.terms == *terms || matches!(source, Source::Inline(_)))
     }
 
     /// The keys now.
@@ -83,7 +99,14 @@ impl Provider {
             }
         };
         let (first, receiver) = oneshot::channel();
-        let errand = Errand { url, timeout, discovers, fetcher: fetcher.clone(), metrics: metrics.clone() };
+        let errand = Errand {
+            url,
+            timeout,
+            discovers,
+            terms: self.terms.clone(),
+            fetcher: fetcher.clone(),
+            metrics: metrics.clone(),
+        };
         tokio::spawn(errand.run(Arc::downgrade(self), first));
         Some(receiver)
     }
@@ -94,6 +117,7 @@ struct Errand {
     url: Box<str>,
     timeout: Duration,
     discovers: bool,
+    terms: Terms,
     fetcher: Fetcher,
     metrics: JwksMetrics,
 }
@@ -120,13 +144,11 @@ impl Errand {
                 }
                 Ok(None) => self.good(&mut last_good, &mut pause, None),
                 Err(why) => {
-                    let kept =
-                        if strong.keys.load().is_some() { "the last good keys stay" } else { "there are none yet" };
-                    log::warn!("the keys of {} cannot be fetched, {kept}: {why}", self.url);
-                    self.metrics.fetches.with_label_values(&["failure"]).inc();
+                    self.keep_or_drop(&strong, last_good, &why);
                     let rest = pause;
                     pause = (pause * 2).min(PAUSES.1);
-                    rest
+                    let old = last_good.map(|it| (it + self.terms.max_age).saturating_duration_since(Instant::now()));
+                    old.filter(|it| !it.is_zero()).map_or(rest, |it| it.min(rest))
                 }
             };
             let age = last_good.map_or(0.0, |it| it.elapsed().as_secs_f64());
@@ -149,6 +171,21 @@ impl Errand {
         }
     }
 
+    /// Says what becomes of the keys that could not be fetched anew: too old ones are not used any more.
+    fn keep_or_drop(&self, provider: &Provider, last_good: Option<Instant>, why: &str) {
+        self.metrics.fetches.with_label_values(&["failure"]).inc();
+        let is_old = last_good.is_some_and(|it| it.elapsed() >= self.terms.max_age);
+        if is_old {
+            provider.keys.store(None);
+        }
+        let kept = match (provider.keys.load().is_some(), is_old) {
+            (true, _) => "the last good keys stay",
+            (false, true) => "and the last ones are too old",
+            (false, false) => "there are none yet",
+        };
+        log::warn!("the keys of {} cannot be fetched, {kept}: {why}", self.url);
+    }
+
     fn good(&self, last: &mut Option<Instant>, pause: &mut Duration, max_age: Option<Duration>) -> Duration {
         *last = Some(Instant::now());
         *pause = PAUSES.0;
@@ -158,9 +195,10 @@ impl Errand {
 
     /// The keys, or nothing when they are those of before.
     async fn fetch(&self, etag: Option<&str>) -> Result<Option<(KeySet, Fetched)>, String> {
+        let terms = &self.terms.fetch;
         let found;
         let (url, etag) = if self.discovers {
-            let answer = self.fetcher.get(&self.url, self.timeout, None).await?;
+            let answer = self.fetcher.get(&self.url, (self.timeout, None), terms).await?;
             let document: Value =
                 serde_json::from_slice(&answer.body).map_err(|_| "no discovery document".to_owned())?;
             found = document.get("jwks_uri").and_then(Value::as_str).ok_or("it names no jwks_uri")?.to_owned();
@@ -168,7 +206,7 @@ impl Errand {
         } else {
             (self.url.as_ref(), etag)
         };
-        let answer = self.fetcher.get(url, self.timeout, etag).await?;
+        let answer = self.fetcher.get(url, (self.timeout, etag), terms).await?;
         if answer.status == 304 && etag.is_some() {
             return Ok(None);
         }
