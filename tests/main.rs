@@ -19,6 +19,8 @@ mod chaos;
 mod grpc;
 /// Tokens and access policies.
 mod access;
+/// Explaining and serving decide alike.
+mod agreement;
 /// Keys and passwords of clients.
 mod credentials;
 /// Services outside that say who may pass.

