@@ -1,5 +1,7 @@
 //! `sluice explain` and the running gateway decide alike, over random policies and requests.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::harness::jwt::Issuer;
@@ -83,11 +85,58 @@ impl Dice {
     }
 }
 
-#[test]
-fn explain_and_the_running_gateway_decide_alike() {
-    let issuer = Issuer::new("k");
-    let upstream = Upstream::echo("a");
-    let base = settings("")
+/// A request: its method, host and target, and its further header lines.
+struct Request {
+    method: String,
+    host: String,
+    target: String,
+    headers: Vec<String>,
+}
+
+impl Request {
+    fn random(dice: &mut Dice, tokens: &[String; 3]) -> Request {
+        let method = dice.one(&["GET", "POST"]).to_owned();
+        let host = dice.one(&["h", "x.h", "other"]).to_owned();
+        let target = dice.one(&["/a", "/a/x", "/b/z", "/b?q", "//a", "/a/../b"]).to_owned();
+        let mut headers = Vec::new();
+        match dice.0.u8(..6) {
+            it @ 0..3 => headers.push(format!("Authorization: Bearer {}", tokens[usize::from(it)])),
+            3 => headers.push(format!("x-api-key: {}", dice.one(&["key", "no"]))),
+            _ => {}
+        }
+        if dice.0.bool() {
+            headers.push(format!("x-team: {}", dice.one(&["red", "blue-1", "green"])));
+        }
+        Request { method, host, target, headers }
+    }
+
+    fn head(&self) -> String {
+        let lines: String = self.headers.iter().map(|it| format!("{it}\r\n")).collect();
+        format!("{} {} HTTP/1.1\r\nHost: {}\r\n{lines}Content-Length: 0\r\n\r\n", self.method, self.target, self.host)
+    }
+
+    /// What `sluice explain` tells, and the status that follows from it.
+    fn explained(&self, config: &Path) -> (String, u16) {
+        let mut explain = sluice();
+        explain.args(["explain", "--output", "json", "--config"]).arg(config);
+        for header in &self.headers {
+            explain.args(["-H", header]);
+        }
+        let url = format!("http://{}{}", self.host, self.target);
+        let told = explain.args([&self.method, &url]).output().unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        let status = match () {
+            () if told.contains("401") => 401,
+            () if told.contains("403 RBAC") => 403,
+            () => 200,
+        };
+        (told, status)
+    }
+}
+
+/// A gateway that knows callers by tokens of `issuer` and by a key.
+fn base(issuer: &Issuer, upstream: &Upstream) -> String {
+    settings("")
         + &gateway(&[80])
         + &service("a", "HTTP", &[upstream.address()])
         + &routes("*", "  - route: [{destination: {host: a.test}}]\n")
@@ -98,7 +147,13 @@ fn explain_and_the_running_gateway_decide_alike() {
         + &format!(
             "---\napiVersion: sluice.dev/v1alpha1\nkind: ApiKeyAuthentication\nmetadata: {{name: k, namespace: istio-system}}\nspec: {{optional: true, clients: [{{name: bob, sha256: [{}]}}]}}\n",
             sha256_hex(b"key")
-        );
+        )
+}
+
+#[test]
+fn explain_and_the_running_gateway_decide_alike() {
+    let (issuer, upstream) = (Issuer::new("k"), Upstream::echo("a"));
+    let base = base(&issuer, &upstream);
     let token = |groups: Value| issuer.token(&json!({ "iss": "me", "sub": "alice", "groups": groups }));
     let tokens = [token(json!(["staff"])), token(json!([])), "x.y.z".to_owned()];
     let (running, folder) = (Gateway::start(&base), Folder::new());
@@ -109,36 +164,10 @@ fn explain_and_the_running_gateway_decide_alike() {
         assert_eq!(running.reload(&config)["success"], true, "{config}");
         let path = folder.write("config.yaml", &config);
         for _ in 0..ROUNDS.1 {
-            let method = dice.one(&["GET", "POST"]).to_owned();
-            let host = dice.one(&["h", "x.h", "other"]).to_owned();
-            let target = dice.one(&["/a", "/a/x", "/b/z", "/b?q", "//a", "/a/../b"]).to_owned();
-            let mut headers = Vec::new();
-            match dice.0.u8(..6) {
-                it @ 0..3 => headers.push(format!("Authorization: Bearer {}", tokens[usize::from(it)])),
-                3 => headers.push(format!("x-api-key: {}", dice.one(&["key", "no"]))),
-                _ => {}
-            }
-            if dice.0.bool() {
-                headers.push(format!("x-team: {}", dice.one(&["red", "blue-1", "green"])));
-            }
-            let lines: String = headers.iter().map(|it| format!("{it}\r\n")).collect();
-            let head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}Content-Length: 0\r\n\r\n");
-            let status = Client::connect(running.address(80)).send(&head).status;
-            let mut explain = sluice();
-            explain.args(["explain", "--output", "json", "--config"]).arg(&path);
-            for header in &headers {
-                explain.args(["-H", header]);
-            }
-            let told = explain.args([&method, &format!("http://{host}{target}")]).output().unwrap();
-            let told = String::from_utf8(told.stdout).unwrap();
-            let expected = if told.contains("401") {
-                401
-            } else if told.contains("403 RBAC") {
-                403
-            } else {
-                200
-            };
-            assert_eq!(status, expected, "seed {seed}: {head}\n{told}\n{config}");
+            let request = Request::random(&mut dice, &tokens);
+            let status = Client::connect(running.address(80)).send(&request.head()).status;
+            let (told, expected) = request.explained(&path);
+            assert_eq!(status, expected, "seed {seed}: {}\n{told}\n{config}", request.head());
             seen[usize::from(status != 200) + usize::from(status == 403)] += 1;
         }
     }
