@@ -23,6 +23,10 @@ mod access;
 mod agreement;
 /// Keys and passwords of clients.
 mod credentials;
+/// Rate limits in memory.
+mod rate_limit;
+/// Rate limits in a Redis that several gateways share.
+mod rate_limit_redis;
 /// Services outside that say who may pass.
 mod external_authorization;
 /// TLS at the edge: servers by SNI, client certificates, pass-through, rotation.

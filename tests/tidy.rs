@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::harness::sluice;
 
 /// Modules of the gateway from the highest layer to the lowest; a module imports only lower ones.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["cli"],
     &["server"],
     &["admin"],
@@ -16,6 +16,7 @@ const LAYERS: [&[&str]; 13] = [
     &["listener"],
     &["routing"],
     &["filter"],
+    &["quota"],
     &["upstream"],
     &["l4"],
     &["telemetry"],

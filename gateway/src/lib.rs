@@ -9,6 +9,7 @@
 //! | it pins a snapshot, gets its normal form and its client | [`proxy`] |
 //! | its virtual host, then its first matching route | [`routing`] |
 //! | the policies of the route | [`filter`] |
+//! | what a rate limit has left | [`quota`] |
 //! | an endpoint of the route's cluster | [`upstream`] |
 //! | bytes without a protocol, on TCP listeners | [`l4`] |
 //! | the response, the metrics, the access log line | [`proxy`], [`telemetry`] |
@@ -39,6 +40,7 @@ pub mod snapshot;
 pub mod listener;
 pub mod routing;
 pub mod filter;
+pub mod quota;
 pub mod upstream;
 pub mod l4;
 

@@ -9,5 +9,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // For libraries that bring no provider of their own; it is the first, so it is taken.
+    drop(tokio_rustls::rustls::crypto::ring::default_provider().install_default());
     gateway::cli::main()
 }

@@ -29,6 +29,20 @@ impl Network {
     }
 }
 
+/// An address with only its first bits; a prefix beyond its width keeps all.
+pub fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(it) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(it.to_bits() & mask))
+        }
+        IpAddr::V6(it) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(it.to_bits() & mask))
+        }
+    }
+}
+
 /// Whether an address belongs to a machine's own surroundings, where no document of others is: link-local and
 /// unspecified addresses, and those at which clouds tell their secrets.
 pub fn is_reserved(address: IpAddr) -> bool {

@@ -95,6 +95,9 @@ fn placeholder(first: &Snapshot) -> Snapshot {
         api_keys: Default::default(),
         basic: None,
         custom: None,
+        limits: Default::default(),
+        limits_ahead: false,
+        counters: first.counters.clone(),
         authorization: Authorization::default(),
         settings: Settings { access_log: AccessLog::Off, ..first.settings.clone() },
     }

@@ -1,5 +1,8 @@
-//! What a text is asked to be, and the parts of an authority: leaves that several layers use.
+//! What a text is asked to be, and the parts of authorities, targets and headers: leaves that several layers use.
 
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, header};
 use regex::Regex;
 
 /// What is asked of a text.
@@ -50,6 +53,29 @@ pub fn host_of(authority: &str) -> &str {
     }
 }
 
+/// First value of a query parameter of a target, as sent; `?key` has the empty one.
+pub fn query_param<'a>(target: &'a str, name: &str) -> Option<&'a str> {
+    let (_, query) = target.split_once('?')?;
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then_some(value)
+    })
+}
+
+/// The value of a cookie, without quotes.
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
+    let mut pairs = lines.flat_map(|it| it.split(';')).filter_map(|it| it.trim().split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"'))
+}
+
+/// The values of a header, joined with a comma (RFC 9110 §5.3).
+pub fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let mut values = headers.get_all(name).iter().map(|it| String::from_utf8_lossy(it.as_bytes()));
+    let first = values.next()?;
+    Some(values.fold(first, |joined, it| Cow::Owned(format!("{joined},{it}"))))
+}
+
 /// A target whose query has these parameters with these values, and none of the others.
 pub fn with_query(target: &str, set: &[(String, String)], remove: &[String]) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -75,7 +101,19 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
+
+    #[test]
+    fn cookies_are_found_by_their_whole_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, HeaderValue::from_static("xid=1; id=2; id=3"));
+        headers.append(header::COOKIE, HeaderValue::from_static("other=\"4\""));
+        assert_eq!(cookie(&headers, "id"), Some("2"));
+        assert_eq!(cookie(&headers, "other"), Some("4"));
+        assert_eq!(cookie(&headers, "d"), None);
+    }
 
     #[test]
     fn parameters_are_set_and_removed() {

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod grpc;
 pub(crate) mod jwt;
+pub(crate) mod redis;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 

@@ -26,6 +26,7 @@ use crate::kubernetes::service::Service;
 use crate::native::api_key_authentication::ApiKeyAuthentication;
 use crate::native::basic_authentication::BasicAuthentication;
 use crate::native::health_check::HealthCheck;
+use crate::native::rate_limit_policy::RateLimitPolicy;
 use crate::native::settings::GatewaySettings;
 use crate::problem::{FieldPath, Problem, Problems, ResourceName, Severity, code};
 use crate::read::{Origin, Source, strict};
@@ -114,6 +115,7 @@ pub struct Documents {
     pub api_key_authentications: Vec<Resource<ApiKeyAuthentication>>,
     pub basic_authentications: Vec<Resource<BasicAuthentication>>,
     pub health_checks: Vec<Resource<HealthCheck>>,
+    pub rate_limit_policies: Vec<Resource<RateLimitPolicy>>,
     pub settings: Vec<Resource<GatewaySettings>>,
 }
 
@@ -188,6 +190,7 @@ pub static KINDS: &[Kind] = &[
     kind!("sluice.dev", &["v1alpha1"], ApiKeyAuthentication, Spec, api_key_authentications),
     kind!("sluice.dev", &["v1alpha1"], BasicAuthentication, Spec, basic_authentications),
     kind!("sluice.dev", &["v1alpha1"], HealthCheck, Spec, health_checks),
+    kind!("sluice.dev", &["v1alpha1"], RateLimitPolicy, Spec, rate_limit_policies),
     kind!("sluice.dev", &["v1alpha1"], GatewaySettings, Spec, settings),
 ];
 

@@ -3,4 +3,5 @@
 pub mod api_key_authentication;
 pub mod basic_authentication;
 pub mod health_check;
+pub mod rate_limit_policy;
 pub mod settings;

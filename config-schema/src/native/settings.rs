@@ -28,7 +28,6 @@ pub struct GatewaySettings {
     /// Istio's MeshConfig, the part that a gateway needs.
     pub mesh_config: MeshConfig,
     /// Where rate limits are counted; absent counts in memory.
-    #[schemars(extend("x-support" = "later"))]
     pub redis: Option<RedisSettings>,
     /// Certificates in files.
     pub secrets: Option<SecretsSettings>,
@@ -130,8 +129,53 @@ impl Default for HealthAddress {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RedisSettings {
-    /// `redis://host:port/db`.
+    /// `redis://[user:password@]host:port/db`, `rediss://` for TLS, `unix:///path`; of a sentinel or cluster one of its nodes.
     pub url: String,
+    /// More nodes of the sentinels or the cluster.
+    pub nodes: Vec<String>,
+    /// What it is; default Single.
+    pub mode: Option<RedisMode>,
+    /// Sentinel: name of the master.
+    pub master_name: String,
+    /// User of an ACL, instead of the URL's.
+    pub username: String,
+    /// File with the password, instead of the URL's.
+    pub password_file: String,
+    /// Sentinel: user of the sentinels themselves.
+    pub sentinel_username: String,
+    /// Sentinel: file with the password of the sentinels themselves.
+    pub sentinel_password_file: String,
+    /// How servers of `rediss://` are verified.
+    pub tls: Option<RedisTls>,
+    /// Longest time that a request waits for an answer; default 20ms.
+    pub timeout: Option<Duration>,
+    /// Begins every key; default `sluice:`.
+    pub key_prefix: String,
+}
+
+/// What a Redis is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum RedisMode {
+    /// One server.
+    Single,
+    /// The master that sentinels tell.
+    Sentinel,
+    /// Servers that share the keys.
+    Cluster,
+}
+
+/// How servers are verified, and what they are shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RedisTls {
+    /// File of authorities (PEM); absent are the system's.
+    pub ca_certificates: String,
+    /// File of the client certificate's chain (PEM).
+    pub client_certificate: String,
+    /// File of its key (PEM).
+    pub private_key: String,
+    /// Takes any certificate.
+    pub insecure_skip_verify: bool,
 }
 
 /// Certificates in files.

@@ -28,6 +28,7 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
         api_key_authentications,
         basic_authentications,
         health_checks,
+        rate_limit_policies,
         settings,
     } = documents;
     check_kind(gateways, problems);
@@ -47,6 +48,7 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
     check_kind(api_key_authentications, problems);
     check_kind(basic_authentications, problems);
     check_kind(health_checks, problems);
+    check_kind(rate_limit_policies, problems);
     check_kind(settings, problems);
 }
 
@@ -87,5 +89,6 @@ impl Documents {
         sort(&mut self.api_key_authentications);
         sort(&mut self.basic_authentications);
         sort(&mut self.health_checks);
+        sort(&mut self.rate_limit_policies);
     }
 }

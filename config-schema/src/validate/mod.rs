@@ -23,6 +23,7 @@ mod envoy_filter;
 mod api_key_authentication;
 mod basic_authentication;
 mod health_check;
+mod rate_limit_policy;
 mod settings;
 mod extension_provider;
 
@@ -120,6 +121,9 @@ fn inside(documents: &Documents, problems: &mut Problems) {
     }
     for it in &documents.health_checks {
         health_check::check(it, problems);
+    }
+    for it in &documents.rate_limit_policies {
+        rate_limit_policy::check(it, problems);
     }
     settings::check(&documents.settings, problems);
 }

@@ -6,7 +6,9 @@ use super::check::Check;
 use super::extension_provider;
 use crate::document::Resource;
 use crate::istio::mesh_config::MeshConfig;
-use crate::native::settings::{GatewaySettings, JwksSettings, Limits, MAX_RETRY_BUFFER, ProxyProtocolSettings};
+use crate::native::settings::{
+    GatewaySettings, JwksSettings, Limits, MAX_RETRY_BUFFER, ProxyProtocolSettings, RedisMode, RedisSettings, RedisTls,
+};
 use crate::problem::{Problems, Severity, code};
 use crate::value::{Cidr, host, substitution};
 
@@ -64,8 +66,8 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
         }
     }
     dns_servers(check, &dns.servers);
-    if redis.as_ref().is_some_and(|it| !it.url.starts_with("redis")) {
-        check.error("spec.redis.url", "a Redis URL begins with redis:// or rediss://");
+    if let Some(it) = redis {
+        self::redis(check, it);
     }
     if *workers > MAX_WORKERS {
         check.error("spec.workers", format!("at most {MAX_WORKERS} workers"));
@@ -107,6 +109,51 @@ fn fetching(check: &mut Check<'_, GatewaySettings>, settings: &JwksSettings) {
     }
     for (index, network) in allowed_addresses.iter().enumerate() {
         check.expect(format_args!("spec.jwks.allowedAddresses[{index}]"), network.parse::<Cidr>().map(|_| ()));
+    }
+}
+
+fn redis(check: &mut Check<'_, GatewaySettings>, it: &RedisSettings) {
+    let RedisSettings {
+        url,
+        nodes,
+        mode,
+        master_name,
+        username: _,
+        password_file: _,
+        sentinel_username: _,
+        sentinel_password_file: _,
+        tls,
+        timeout,
+        key_prefix,
+    } = it;
+    let is_url =
+        |it: &str| ["redis://", "rediss://", "unix://", "redis+unix://"].iter().any(|scheme| it.starts_with(scheme));
+    if !is_url(url) {
+        check.error("spec.redis.url", "a Redis URL begins with redis://, rediss:// or unix://");
+    }
+    for (index, _) in nodes.iter().enumerate().filter(|(_, it)| !is_url(it)) {
+        check.error(format_args!("spec.redis.nodes[{index}]"), "a Redis URL begins with redis:// or rediss://");
+    }
+    match mode {
+        None | Some(RedisMode::Single) if !nodes.is_empty() => {
+            check.error("spec.redis.nodes", "several nodes are for `mode: Sentinel` or `mode: Cluster`");
+        }
+        Some(RedisMode::Sentinel) if master_name.is_empty() => {
+            check.error("spec.redis.masterName", "sentinels are asked for a master by name");
+        }
+        None | Some(RedisMode::Single | RedisMode::Sentinel | RedisMode::Cluster) => {}
+    }
+    if let Some(RedisTls { ca_certificates: _, client_certificate, private_key, insecure_skip_verify }) = tls {
+        if client_certificate.is_empty() != private_key.is_empty() {
+            check.error("spec.redis.tls", "clientCertificate and privateKey belong together");
+        }
+        if *insecure_skip_verify {
+            check.warn("spec.redis.tls.insecureSkipVerify", "anybody on the way can read and change the counts");
+        }
+    }
+    check.at_least_1ms("spec.redis.timeout", *timeout);
+    if key_prefix.len() > 64 || !key_prefix.bytes().all(|it| it.is_ascii_graphic() && !matches!(it, b'{' | b'}')) {
+        check.error("spec.redis.keyPrefix", "a prefix has at most 64 visible ASCII characters, and no braces");
     }
 }
 

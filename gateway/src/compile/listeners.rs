@@ -13,6 +13,7 @@ use config_schema::{Config, Problem, Resource};
 
 use super::clusters::Clusters;
 use super::delegates;
+use super::rate_limit::RateLimits;
 use super::site::{self, HostDrafts, Site};
 use super::tls_listener::TlsDraft;
 use super::tls_servers::TlsServers;
@@ -44,6 +45,7 @@ impl Draft {
 
 pub(super) fn compile(
     config: &Config,
+    limits: &RateLimits,
     clusters: &mut Clusters<'_>,
     servers: &mut TlsServers<'_>,
 ) -> Result<Vec<Arc<Listener>>, Box<Problem>> {
@@ -60,7 +62,7 @@ pub(super) fn compile(
         if !draft.admits(&protocol) {
             continue;
         }
-        let site = Site { config, delegates: &delegates, gateway, server, key };
+        let site = Site { config, delegates: &delegates, limits, gateway, server, key };
         match draft {
             Draft::Http(hosts) => site.add_routes(hosts, clusters)?,
             Draft::Tcp(Some(_)) => {}

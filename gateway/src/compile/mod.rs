@@ -22,6 +22,8 @@ mod locality;
 mod matches;
 mod origins;
 mod policies;
+mod rate_limit;
+mod redis;
 mod registry;
 mod routes;
 mod secrets;
@@ -49,7 +51,8 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
     let settings = settings::lower(&config.settings)?;
     let mut clusters = clusters::Clusters::new(config, before);
     let mut tls_servers = tls_servers::TlsServers::new(config, before);
-    let listeners = listeners::compile(config, &mut clusters, &mut tls_servers)?;
+    let limits = rate_limit::RateLimits::lower(config)?;
+    let listeners = listeners::compile(config, &limits, &mut clusters, &mut tls_servers)?;
     let keys: Vec<ListenerKey> = listeners.iter().map(|it| it.wanted.key).collect();
     let retired = before
         .into_iter()
@@ -70,6 +73,9 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         basic: basic_authentication::lower(config)?,
         authorization,
         custom,
+        limits: limits.of_all(),
+        limits_ahead: limits.looks_ahead(),
+        counters: redis::counters(config, before)?,
         settings,
     })
 }

@@ -21,15 +21,24 @@ use super::headers;
 use super::matches::{self, Place, broken};
 use crate::filter::cors::Cors;
 use crate::origin::DocumentOrigin;
+use crate::routing::limits::Staged;
 use crate::routing::redirect::{Redirect, RedirectPath, RedirectPort};
 use crate::routing::request::Scheme;
 use crate::routing::rewrite::{self, PathRewrite};
 use crate::routing::route::{Action, Destination, Forward, PathPattern, Route, RouteOrigin};
 
+/// What a route takes from where its rule stands.
+pub(super) struct Surroundings {
+    /// The document.
+    pub(super) origin: Arc<DocumentOrigin>,
+    /// Rate limits.
+    pub(super) limits: Option<Arc<Staged>>,
+}
+
 /// The routes of rules on one listener, and whether they end with one that takes everything.
-pub(super) fn lower(
-    rules: &[Placed<'_>],
-    origin: &dyn Fn(&Placed<'_>) -> Arc<DocumentOrigin>,
+pub(super) fn lower<'a>(
+    rules: &[Placed<'a>],
+    surroundings: &dyn Fn(&Placed<'a>) -> Surroundings,
     place: Place<'_>,
     clusters: &mut Clusters<'_>,
 ) -> Result<Vec<(Route, bool)>, Box<Problem>> {
@@ -41,12 +50,10 @@ pub(super) fn lower(
         let entries = if has_matches { placed.rule.matches.as_slice() } else { &everything };
         for (index, entry) in entries.iter().enumerate().filter(|(_, it)| matches::is_for(it, place, namespace)) {
             let condition = has_matches.then(|| u32::try_from(index).unwrap_or(u32::MAX));
-            let origin = RouteOrigin {
-                service: origin(placed),
-                rule: u32::try_from(placed.index).unwrap_or(u32::MAX),
-                condition,
-            };
-            let route = route(placed, entry, origin, place, clusters)?;
+            let Surroundings { origin, limits } = surroundings(placed);
+            let origin =
+                RouteOrigin { service: origin, rule: u32::try_from(placed.index).unwrap_or(u32::MAX), condition };
+            let route = Route { limits, ..route(placed, entry, origin, place, clusters)? };
             let catch_all = matches::is_catch_all(&route.path, &route.conditions);
             out.push((route, catch_all));
             if catch_all {
@@ -77,6 +84,7 @@ fn route(
         action,
         response_edits: headers::combine(own, None, true).map_err(broken)?,
         fault: rule.fault.as_deref().map(forwarding::fault).transpose()?,
+        limits: None,
         cors: rule.cors_policy.as_deref().map(cors).transpose()?.map(Arc::new),
         path,
     })

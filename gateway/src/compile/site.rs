@@ -15,6 +15,8 @@ use config_schema::{Config, Problem, Resource};
 use super::clusters::Clusters;
 use super::delegates::{self, Delegates, Placed};
 use super::matches::{Place, broken};
+use super::rate_limit::{Attached, RateLimits};
+use super::routes::Surroundings;
 use super::visibility::{Exported, Viewer};
 use super::{origins, routes, tcp};
 use crate::listener::set::ListenerKey;
@@ -28,6 +30,7 @@ use crate::routing::virtual_host::VirtualHost;
 pub(super) struct Site<'a> {
     pub(super) config: &'a Config,
     pub(super) delegates: &'a Delegates<'a>,
+    pub(super) limits: &'a RateLimits,
     pub(super) gateway: &'a Resource<Gateway>,
     pub(super) server: &'a Server,
     pub(super) key: ListenerKey,
@@ -138,19 +141,26 @@ impl<'a> Site<'a> {
     /// The routes of a VirtualService, and apart those that take every request.
     fn lower(
         &self,
-        service: &Resource<VirtualService>,
+        service: &'a Resource<VirtualService>,
         clusters: &mut Clusters<'_>,
     ) -> Result<(Routes, Routes), Box<Problem>> {
         let rules = delegates::expand(service, self.delegates);
         let own = origins::of(service, self.config);
-        let origin_of = |placed: &Placed<'_>| {
-            if std::ptr::eq(placed.document, service) {
-                Arc::clone(&own)
-            } else {
-                origins::of(placed.document, self.config)
+        let name = |it: &'a Resource<VirtualService>| (it.metadata.namespace.as_str(), it.metadata.name.as_str());
+        let surroundings = |placed: &Placed<'a>| {
+            let is_own = std::ptr::eq(placed.document, service);
+            let services = [name(service), name(placed.document)];
+            let attached = Attached {
+                gateway: self.name(),
+                services: services.get(usize::from(is_own)..).unwrap_or_default(),
+                name: &placed.rule.name,
+            };
+            Surroundings {
+                origin: if is_own { Arc::clone(&own) } else { origins::of(placed.document, self.config) },
+                limits: self.limits.of_route(&attached),
             }
         };
-        let routes = routes::lower(&rules, &origin_of, self.place(), clusters).map_err(|mut problem| {
+        let routes = routes::lower(&rules, &surroundings, self.place(), clusters).map_err(|mut problem| {
             problem.resource = service.resource_name();
             problem.origin = Some(service.origin);
             problem

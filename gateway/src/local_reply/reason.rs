@@ -34,6 +34,12 @@ pub enum Reason {
     ExternalFailure,
     /// The body is longer than may be held to be shown.
     BodyTooLong,
+    /// A rate limit refuses it.
+    RateLimited,
+    /// Nobody knows what its rate limits leave, and they refuse then.
+    RateLimitFailure,
+    /// Too many requests of its kind are in flight.
+    TooManyAtOnce,
     /// No virtual host or no route matches.
     NoRoute,
     /// The host belongs to a server that its client has to come to by a connection of its own (RFC 9110 §15.5.20).
@@ -85,11 +91,14 @@ impl Reason {
             Self::NoCredential(fault) => fault.status(),
             Self::Forbidden | Self::ExternallyDenied | Self::ExternalFailure => 403,
             Self::BodyTooLong => 413,
+            Self::RateLimited => 429,
             Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::HttpsRedirect | Self::Redirect => 301,
             Self::DirectResponse | Self::Preflight => 200,
             Self::NoCluster
+            | Self::RateLimitFailure
+            | Self::TooManyAtOnce
             | Self::FaultAbort
             | Self::NoHealthyEndpoint
             | Self::Overflow
@@ -118,6 +127,8 @@ impl Reason {
             Self::UpstreamTimeout | Self::TryTimeout => "UT",
             Self::Deadline => "UMSDR",
             Self::ExternallyDenied | Self::ExternalFailure => "UAEX",
+            Self::RateLimited | Self::TooManyAtOnce => "RL",
+            Self::RateLimitFailure => "RLSE",
             Self::ClientGone => "DC",
             Self::BadPath
             | Self::Unauthenticated(_)
@@ -152,6 +163,9 @@ impl Reason {
             Self::ExternallyDenied => "ext_authz_denied",
             Self::ExternalFailure => "ext_authz_error",
             Self::BodyTooLong => "request_payload_too_large",
+            Self::RateLimited => "request_rate_limited",
+            Self::RateLimitFailure => "rate_limiter_error",
+            Self::TooManyAtOnce => "concurrency_limited",
             Self::HttpsRedirect | Self::Redirect | Self::DirectResponse => "direct_response",
             Self::Preflight => "cors_preflight",
             Self::NoCluster => "cluster_not_found",
@@ -177,6 +191,9 @@ impl Reason {
             Self::NoCredential(fault) => fault.text(),
             Self::Forbidden => "RBAC: access denied",
             Self::BodyTooLong => "Payload Too Large",
+            Self::RateLimited => "rate limit exceeded",
+            Self::TooManyAtOnce => "too many requests at once",
+            Self::RateLimitFailure => "rate limits cannot be checked",
             Self::NoHealthyEndpoint => "no healthy upstream",
             Self::Overflow => "upstream connect error or disconnect/reset before headers. reset reason: overflow",
             Self::ConnectFailure => {
@@ -219,6 +236,9 @@ impl Reason {
             | Self::Unauthenticated(_)
             | Self::NoCredential(_)
             | Self::Forbidden
+            | Self::RateLimited
+            | Self::RateLimitFailure
+            | Self::TooManyAtOnce
             | Self::ExternallyDenied
             | Self::ExternalFailure
             | Self::Misdirected

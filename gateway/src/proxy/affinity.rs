@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, header};
 use super::exchange::{Affinity, Exchange};
 use crate::routing::request::Request;
 use crate::routing::route::Target;
+use crate::text::cookie;
 use crate::upstream::definition::HashKey;
 use crate::upstream::hash;
 
@@ -18,7 +19,7 @@ pub(super) fn find(request: &Request<'_>, exchange: &Exchange, draw: impl Fn() -
         Some(HashKey::Query(name)) => request.query_param(name).map(|it| hash::key(it.as_bytes())),
         Some(HashKey::ClientAddress) => exchange.known().map(|it| hash::key(it.address.to_string().as_bytes())),
         Some(HashKey::Cookie { name, given }) => match (cookie(request.headers, name), given) {
-            (Some(value), _) => Some(hash::key(value)),
+            (Some(value), _) => Some(hash::key(value.as_bytes())),
             (None, None) => None,
             (None, Some(given)) => {
                 let value = format!("{:016x}", draw());
@@ -39,26 +40,9 @@ fn header_key(headers: &HeaderMap, name: &header::HeaderName) -> Option<u64> {
     Some(values.fold(first, |key, it| hash::mix(key ^ hash::key(it.as_bytes()))))
 }
 
-/// The value of a cookie.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
-    let mut pairs = lines.flat_map(|it| it.split(';')).filter_map(|it| it.trim().split_once('='));
-    pairs.find(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"').as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cookies_are_found_by_their_whole_name() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::COOKIE, HeaderValue::from_static("xid=1; id=2; id=3"));
-        headers.append(header::COOKIE, HeaderValue::from_static("other=\"4\""));
-        assert_eq!(cookie(&headers, "id"), Some(&b"2"[..]));
-        assert_eq!(cookie(&headers, "other"), Some(&b"4"[..]));
-        assert_eq!(cookie(&headers, "d"), None);
-    }
 
     #[test]
     fn every_value_of_a_header_counts() {

@@ -56,49 +56,68 @@ pub(super) fn open(session: &mut Session, exchange: &mut Exchange) -> Flow<Opene
     let scheme = identify(request, exchange);
     let authority = authority(request, exchange)?;
     if exchange.snapshot.settings.cors_first {
-        let asked = asked(request, exchange, (scheme, &authority, &target), None);
-        cors_first(&asked, exchange)?;
+        let opened = Opened { target, authority, scheme };
+        cors_first(&asked(request, exchange, &opened, None), exchange)?;
+        return Flow::Continue(opened);
     }
     Flow::Continue(Opened { target, authority, scheme })
 }
 
-/// Asks who may do what and finds the route; answers where no upstream is asked.
-pub(super) fn admit(session: &mut Session, exchange: &mut Exchange, opened: Opened, metrics: &AccessMetrics) -> Flow {
+/// Asks who may do what, and finds the route.
+pub(super) fn admit(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    opened: Opened,
+    metrics: &AccessMetrics,
+) -> Flow<Opened> {
     let request = session.req_header_mut();
     let Opened { target, authority, scheme } = opened;
     let target = access::authenticate(request, exchange, (target, &authority), metrics)?;
     let opened = Opened { target, authority, scheme };
     access::authorize(request, exchange, &opened, metrics)?;
-    let Opened { target, authority, scheme } = opened;
     let identity = exchange.identity.clone();
-    let asked = asked(request, exchange, (scheme, &authority, &target), identity.as_deref());
+    let asked = asked(request, exchange, &opened, identity.as_deref());
     let virtual_host = match virtual_host(exchange, &asked.host()) {
         Ok(it) => it,
         Err(reason) => return refuse(exchange, reason),
     };
     if virtual_host.https_redirect && scheme == Scheme::Http {
-        return redirect(exchange, Reason::HttpsRedirect, &Redirect::to_https(), &asked);
+        redirect(exchange, Reason::HttpsRedirect, &Redirect::to_https(), &asked)?;
     }
     let Some(route) = virtual_host.find(&asked) else { return refuse(exchange, Reason::NoRoute) };
-    take(route, &asked, exchange)
+    exchange.way = Way::Answered(Arc::clone(route));
+    Flow::Continue(opened)
+}
+
+/// Follows the route that was found; answers where no upstream is asked.
+pub(super) fn follow(session: &Session, exchange: &mut Exchange, opened: &Opened) -> Flow {
+    let Some(route) = exchange.route().map(Arc::clone) else { return refuse(exchange, Reason::NoRoute) };
+    let identity = exchange.identity.clone();
+    let asked = asked(session.req_header(), exchange, opened, identity.as_deref());
+    take(&route, &asked, exchange)
 }
 
 /// A request as routes see it.
-fn asked<'a>(
+pub(super) fn asked<'a>(
     request: &'a RequestHeader,
     exchange: &Exchange,
-    (scheme, authority, target): (Scheme, &'a str, &'a str),
+    opened: &'a Opened,
     identity: Option<&'a Identity>,
 ) -> Request<'a> {
     Request {
         method: request.method.as_str(),
-        scheme,
-        authority,
-        target,
+        scheme: opened.scheme,
+        authority: &opened.authority,
+        target: &opened.target,
         headers: &request.headers,
         port: exchange.known().map_or(0, |it| it.connection.listener.port),
         claims: identity.map(|it| &it.claims),
     }
+}
+
+/// The route that a request would take if it came from nobody.
+pub(super) fn preview(exchange: &Exchange, asked: &Request<'_>) -> Option<Arc<Route>> {
+    virtual_host(exchange, &asked.host()).ok()?.find(asked).map(Arc::clone)
 }
 
 /// The virtual host of a request, among those that its connection may ask for.
@@ -119,10 +138,9 @@ fn virtual_host(exchange: &Exchange, host: &str) -> Result<Arc<VirtualHost>, Rea
 
 /// Answers a preflight before anybody asks for a token, and marks refusals so that a page may read them.
 fn cors_first(asked: &Request<'_>, exchange: &mut Exchange) -> Flow {
-    let Ok(virtual_host) = virtual_host(exchange, &asked.host()) else { return Flow::Continue(()) };
-    let Some(route) = virtual_host.find(asked) else { return Flow::Continue(()) };
+    let Some(route) = preview(exchange, asked) else { return Flow::Continue(()) };
     let Some(cors) = &route.cors else { return Flow::Continue(()) };
-    exchange.way = Way::Answered(Arc::clone(route));
+    exchange.way = Way::Answered(Arc::clone(&route));
     cors.on_request(asked.method, asked.headers).map_break(|reply| {
         exchange.end.reason = Some(reply.reason);
         reply
@@ -182,7 +200,6 @@ fn authority(request: &RequestHeader, exchange: &mut Exchange) -> Flow<String> {
 
 /// Follows a route: to a destination, or to an answer of our own.
 fn take(route: &Arc<Route>, asked: &Request<'_>, exchange: &mut Exchange) -> Flow {
-    exchange.way = Way::Answered(Arc::clone(route));
     filter(route, asked, exchange).map_break(|reply| {
         exchange.end.reason = Some(reply.reason);
         reply

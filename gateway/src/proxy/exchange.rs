@@ -17,8 +17,10 @@ use crate::filter::authentication::Identity;
 use crate::filter::credential::Principal;
 use crate::filter::external_authorization::Change;
 use crate::filter::grpc_web::Bridge;
+use crate::filter::rate_limit::Verdict;
 use crate::listener::connection::Connection;
 use crate::local_reply::Reason;
+use crate::quota::concurrency::Place;
 use crate::routing::request::Scheme;
 use crate::routing::route::{Action, Destination, Forward, Route, Target};
 use crate::snapshot::Snapshot;
@@ -49,6 +51,8 @@ pub struct Exchange {
     pub(super) granted: Vec<Change>,
     /// The beginning of the body, when it was read for such a service and Pingora does not have it.
     pub(super) held: Option<Bytes>,
+    /// What rate limits say of it, if any are for it.
+    pub(super) quota: Option<Box<Quota>>,
     /// Copies for others.
     pub(super) copies: Copies,
     /// Whether the answer that just came is not passed on, since another try follows.
@@ -58,6 +62,15 @@ pub struct Exchange {
     /// Whether the operator delayed it.
     pub(super) delayed: bool,
     pub(super) end: End,
+}
+
+/// What rate limits say of a request.
+#[derive(Default)]
+pub(super) struct Quota {
+    /// Each rule that it falls under.
+    pub(super) verdicts: Vec<Verdict>,
+    /// Its places among the requests in flight.
+    pub(super) places: Vec<Place>,
 }
 
 /// Who asks.
@@ -125,6 +138,7 @@ impl Exchange {
             credentials: Vec::new(),
             granted: Vec::new(),
             held: None,
+            quota: None,
             copies: Copies::default(),
             repeats_answer: false,
             bridge: None,

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use pingora::Result;
 use pingora::proxy::Session;
 
+use super::arrival::Opened;
 use super::consult::Tools;
 use super::exchange::Exchange;
+use super::limit::Stage;
 use super::mirror::Mirrors;
-use super::{arrival, consult, credentials};
+use super::{arrival, consult, credentials, limit};
 use crate::local_reply::Flow;
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
@@ -34,25 +36,55 @@ impl Gateway {
 impl Gateway {
     /// Finds out what becomes of a request.
     pub(super) async fn find(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Flow> {
-        let mut opened = match arrival::open(session, exchange) {
+        let opened = match arrival::open(session, exchange) {
             Flow::Continue(it) => it,
             Flow::Break(reply) => return Ok(Flow::Break(reply)),
         };
+        if let refused @ Flow::Break(_) = self.limit(session, exchange, &opened, Stage::Before).await {
+            return Ok(refused);
+        }
+        let opened = match self.ask_outside(session, exchange, opened).await? {
+            Flow::Continue(it) => it,
+            Flow::Break(reply) => return Ok(Flow::Break(reply)),
+        };
+        let opened = match arrival::admit(session, exchange, opened, &self.telemetry.metrics.access) {
+            Flow::Continue(it) => it,
+            Flow::Break(reply) => return Ok(Flow::Break(reply)),
+        };
+        if let refused @ Flow::Break(_) = self.limit(session, exchange, &opened, Stage::Behind).await {
+            return Ok(refused);
+        }
+        Ok(arrival::follow(session, exchange, &opened))
+    }
+
+    /// Asks a service outside, and looks at keys and passwords, where it is configured.
+    async fn ask_outside(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        mut opened: Opened,
+    ) -> Result<Flow<Opened>> {
         let metrics = &self.telemetry.metrics.access;
         if exchange.snapshot.custom.is_some() {
             let tools = Tools { client: &self.client, metrics: &metrics.external };
             // Boxed, so that requests nobody is asked about do not carry it.
             match Box::pin(consult::ask(session, exchange, opened, tools)).await? {
                 Flow::Continue(it) => opened = it,
-                Flow::Break(reply) => return Ok(Flow::Break(reply)),
+                refused @ Flow::Break(_) => return Ok(refused),
             }
         }
         if !exchange.snapshot.api_keys.is_empty() || exchange.snapshot.basic.is_some() {
-            match Box::pin(credentials::identify(session, exchange, opened, metrics)).await {
-                Flow::Continue(it) => opened = it,
-                Flow::Break(reply) => return Ok(Flow::Break(reply)),
-            }
+            return Ok(Box::pin(credentials::identify(session, exchange, opened, metrics)).await);
         }
-        Ok(arrival::admit(session, exchange, opened, metrics))
+        Ok(Flow::Continue(opened))
+    }
+
+    /// Asks the rate limits of a stage, if there are any.
+    async fn limit(&self, session: &Session, exchange: &mut Exchange, opened: &Opened, stage: Stage) -> Flow {
+        if !limit::concerns(exchange, stage) {
+            return Flow::Continue(());
+        }
+        let tools = limit::Tools { decisions: &self.telemetry.metrics.quota.decisions, worker: self.worker };
+        limit::check(session.req_header(), exchange, opened, stage, tools).await
     }
 }

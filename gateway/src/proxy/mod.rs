@@ -20,6 +20,7 @@ mod grpc;
 mod flags;
 mod forward;
 mod gateway;
+mod limit;
 mod mirror;
 mod outcome;
 mod respond;
@@ -230,6 +231,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        limit::charge(exchange, &response.headers, self.worker);
         respond::finish(session, response, exchange);
         grpc::response_head(response, exchange)
     }

@@ -7,6 +7,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::exchange::Exchange;
 use super::facts::RequestFacts;
+use super::limit;
 use crate::filter::header_edits::Headers as _;
 use crate::listener::limits::MAX_DRAIN_BYTES;
 use crate::local_reply::{LocalReply, SERVER, grpc_status};
@@ -138,6 +139,9 @@ fn strip_hop_by_hop(response: &mut ResponseHeader, name: &str) {
 fn decorate(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) {
     for change in &exchange.granted {
         change.apply(response);
+    }
+    for (name, value) in limit::report(exchange) {
+        response.set(name, value);
     }
     let Some(route) = exchange.route() else { return };
     if let Some(cookie) = &exchange.affinity.cookie {

@@ -207,7 +207,8 @@ impl Reloader {
         let fetcher = Fetcher::new(self.resolver.clone());
         let keys = compile::fresh_providers(&next, before);
         let keys = keys.into_iter().filter_map(|it| it.follow(&fetcher, &self.telemetry.metrics.access.jwks));
-        let first_answers: Vec<_> = names.chain(keys).collect();
+        let redis = next.counters.redis.as_ref().and_then(|it| it.store.start(&self.telemetry.metrics.quota.redis));
+        let first_answers: Vec<_> = names.chain(keys).chain(redis).collect();
         let warm = async {
             for answer in first_answers {
                 // A cluster that went away meanwhile has nobody to answer.

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 use super::request::Request;
 use crate::filter::authentication::claims::ClaimPath;
-use crate::text::TextPattern;
+use crate::text::{TextPattern, joined};
 
 /// Where a header condition looks.
 #[derive(Debug, Clone)]
@@ -104,12 +104,6 @@ impl HeaderSource {
             Self::Scheme => ":scheme",
         }
     }
-}
-
-fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
-    let mut values = headers.get_all(name).iter().map(|it| String::from_utf8_lossy(it.as_bytes()));
-    let first = values.next()?;
-    Some(values.fold(first, |joined, it| Cow::Owned(format!("{joined},{it}"))))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod host_table;
 pub mod virtual_host;
 pub mod path_index;
 pub mod prefix_trie;
+pub mod limits;
 pub mod matcher;
 
 pub mod route;

@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::path::split_query;
 use crate::filter::authentication::claims::Claims;
-use crate::text::host_of;
+use crate::text::{host_of, query_param};
 
 /// Scheme by which the client came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +67,7 @@ impl<'a> Request<'a> {
 
     /// First value of a query parameter, as sent; `?key` has the empty one.
     pub fn query_param(&self, name: &str) -> Option<&'a str> {
-        let query = self.query().strip_prefix('?')?;
-        query.split('&').find_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (key == name).then_some(value)
-        })
+        query_param(self.target, name)
     }
 
     /// Host without port and trailing dot, in lower case.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::limits::Staged;
 use super::matcher::Condition;
 use super::redirect::Redirect;
 use super::request::Request;
@@ -103,6 +104,8 @@ pub struct Route {
     pub fault: Option<Arc<Fault>>,
     /// Cross-origin policy.
     pub cors: Option<Arc<Cors>>,
+    /// How often it may be asked for.
+    pub limits: Option<Arc<Staged>>,
 }
 
 /// What happens to a request of a route.

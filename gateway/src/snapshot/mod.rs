@@ -22,7 +22,9 @@ use crate::listener::set::{ListenerKey, Wanted};
 use crate::listener::tls::server::TlsServer;
 use crate::listener::tls::terms::Definition as TlsDefinition;
 use crate::network::Network;
+use crate::quota::counters::Counters;
 use crate::routing::host_table::HostTable;
+use crate::routing::limits::Staged;
 use crate::routing::path::Normalization;
 use crate::routing::tcp::TcpRoute;
 use crate::telemetry::access_log::AccessLogFormat;
@@ -56,6 +58,12 @@ pub struct Snapshot {
     pub authorization: Authorization,
     /// Who outside is asked.
     pub custom: Option<Custom>,
+    /// How often every request may be asked.
+    pub limits: Staged,
+    /// Whether a route may have limits before authentication, so that it is looked up then.
+    pub limits_ahead: bool,
+    /// Where limits are counted.
+    pub counters: Counters,
     /// What applies to all requests.
     pub settings: Settings,
 }

@@ -4,6 +4,7 @@ use prometheus::core::Collector;
 use prometheus::{Encoder as _, Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use super::access_metrics::AccessMetrics;
+use super::quota_metrics::QuotaMetrics;
 use super::tls_metrics::TlsMetrics;
 
 /// Metrics of the process as a whole.
@@ -27,6 +28,8 @@ pub struct Metrics {
     pub access_log_dropped: IntCounter,
     /// TLS at the edge.
     pub tls: TlsMetrics,
+    /// Rate limits.
+    pub quota: QuotaMetrics,
     /// Tokens and access policies.
     pub access: AccessMetrics,
     /// Request series that were not opened because of the bound on series.
@@ -50,6 +53,7 @@ impl Metrics {
         let timestamp = Gauge::new("sluice_config_last_reload_timestamp_seconds", "When the last reload took effect.")?;
         Ok(Self {
             tls: TlsMetrics::new(&registry)?,
+            quota: QuotaMetrics::new(&registry)?,
             access: AccessMetrics::new(&registry)?,
             config_generation: gauge("sluice_config_generation", "Number of the running configuration.")?,
             config_last_reload_success: gauge(

@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod access_metrics;
 pub mod tls_metrics;
 pub mod process;
+pub mod quota_metrics;
 pub mod route_series;
 pub mod series;
 pub mod tcp_series;

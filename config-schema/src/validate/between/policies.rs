@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Scene;
-use crate::document::Resource;
+use crate::document::{Metadata, Resource};
 use crate::istio::shared::selects;
 use crate::istio::telemetry::Telemetry;
+use crate::native::rate_limit_policy::{RateLimitPolicy, RateLimitTarget};
 use crate::problem::{Problems, Severity, code};
 
 /// Prefix of header names that stand for a claim of the request's token.
@@ -23,6 +24,10 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
     }
     for it in &scene.documents.basic_authentications {
         workloads(scene, it, it.spec.selector.as_ref().map(|it| &it.match_labels), problems);
+    }
+    for it in &scene.documents.rate_limit_policies {
+        workloads(scene, it, it.spec.selector.as_ref().map(|it| &it.match_labels), problems);
+        rate_limit_targets(scene, it, problems);
     }
     for it in &scene.documents.peer_authentications {
         let message = "PeerAuthentication has no impact at a gateway: its servers say their own TLS";
@@ -50,6 +55,36 @@ fn workloads<T>(
         .problem(code::NO_WORKLOAD, Severity::Warning, "spec.selector", message)
         .help("set node.labels in GatewaySettings if the policy is meant for this gateway");
     problems.push(problem);
+}
+
+/// What a rate limit attaches to and nobody declares, or a namespace whose policies are not for this gateway.
+fn rate_limit_targets(scene: &Scene<'_>, policy: &Resource<RateLimitPolicy>, problems: &mut Problems) {
+    let namespace = &policy.metadata.namespace;
+    let root = &scene.settings.mesh_config.root_namespace;
+    let root = if root.is_empty() { "istio-system" } else { root };
+    if policy.spec.target_refs.is_empty() && *namespace != scene.settings.node.namespace && namespace != root {
+        let message = format!("policies of namespace `{namespace}` without targetRefs are not for this gateway");
+        let problem = policy.problem(code::INEFFECTIVE_POLICY, Severity::Warning, "metadata.namespace", message);
+        let own = &scene.settings.node.namespace;
+        problems.push(problem.help(format!("put it into `{own}` or `{root}`, or name a VirtualService in targetRefs")));
+    }
+    for (index, it) in policy.spec.target_refs.iter().enumerate() {
+        let RateLimitTarget { group, kind, name, section_name } = it;
+        let is_named = |metadata: &Metadata| metadata.namespace == *namespace && metadata.name == *name;
+        let service = scene.documents.virtual_services.iter().find(|it| is_named(&it.metadata));
+        let found = match (group.as_str(), kind.as_str()) {
+            ("networking.istio.io", "Gateway") => scene.documents.gateways.iter().any(|it| is_named(&it.metadata)),
+            ("networking.istio.io", "VirtualService") => service
+                .is_some_and(|it| section_name.is_empty() || it.spec.http.iter().any(|it| it.name == *section_name)),
+            _ => true,
+        };
+        if !found {
+            let route = if section_name.is_empty() { String::new() } else { format!(", http route {section_name}") };
+            let message = format!("referenced {kind} not found: \"{namespace}/{name}{route}\"");
+            let field = format!("spec.targetRefs[{index}]");
+            problems.push(policy.problem(code::REFERENCE_NOT_FOUND, Severity::Error, field, message));
+        }
+    }
 }
 
 /// Routing by claims, and no document that checks tokens.

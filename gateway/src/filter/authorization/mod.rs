@@ -151,6 +151,11 @@ impl Rule {
 }
 
 impl Test {
+    /// Whether it holds for a request.
+    pub fn holds_for(&self, subject: &Subject<'_>) -> bool {
+        self.holds(subject, Ignorance::Fails)
+    }
+
     fn holds(&self, subject: &Subject<'_>, ignorance: Ignorance) -> bool {
         match subject.asks(&self.attribute) {
             Some(holds) => holds != self.negated,

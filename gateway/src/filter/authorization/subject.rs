@@ -7,6 +7,7 @@ use http::HeaderMap;
 use super::Attribute;
 use crate::filter::authentication::claims::Claims;
 use crate::filter::credential::Principal;
+use crate::text::joined;
 
 /// A connection, and the request on it if there is one.
 #[derive(Debug, Clone, Copy)]
@@ -91,11 +92,9 @@ impl Subject<'_> {
             Attribute::Host(values) => of_http(&|it| values.hold(it.host)),
             Attribute::Method(values) => of_http(&|it| values.hold(it.method)),
             Attribute::Path(values) => of_http(&|it| values.hold(it.path)),
-            Attribute::Header(name, values) => of_http(&|it| {
-                let mut fields = it.headers.get_all(name).iter().map(|it| String::from_utf8_lossy(it.as_bytes()));
-                let Some(first) = fields.next() else { return false };
-                values.hold(&fields.fold(first, |all, it| (all.into_owned() + "," + &it).into()))
-            }),
+            Attribute::Header(name, values) => {
+                of_http(&|it| joined(it.headers, name).is_some_and(|it| values.hold(&it)))
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ fn route(path: PathPattern, method: Option<&str>, number: u32) -> Arc<Route> {
         response_edits: Arc::new([]),
         fault: None,
         cors: None,
+        limits: None,
     })
 }
 

@@ -1,0 +1,141 @@
+//! Lowers RateLimitPolicies: their rules, each at the gateway or at the routes that it attaches to.
+
+mod key_parts;
+mod predicates;
+mod rules;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use config_schema::istio::shared::TargetRef;
+use config_schema::native::rate_limit_policy::{RateLimitPolicy, RateLimitTarget};
+use config_schema::{Config, Problem, Resource};
+
+use self::rules::Draft;
+use super::policies::{Aim, applies};
+use crate::routing::limits::Staged;
+
+/// What a policy attaches to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Anchor {
+    /// Every request.
+    Everything,
+    /// Routes by which requests come in at a Gateway of Istio.
+    Gateway(String, String),
+    /// Routes of a VirtualService.
+    Service(String, String),
+    /// A named route of one.
+    Route(String, String, String),
+}
+
+/// All limits, by what they attach to and by stage (before, behind authentication).
+#[derive(Default)]
+pub(super) struct RateLimits {
+    by_anchor: HashMap<Anchor, [Draft; 2]>,
+}
+
+/// The route that limits are looked up for.
+pub(super) struct Attached<'a> {
+    /// Namespace and name of the Gateway that it is bound to.
+    pub(super) gateway: (&'a str, &'a str),
+    /// Namespaces and names of the VirtualServices that it comes from.
+    pub(super) services: &'a [(&'a str, &'a str)],
+    /// Its name; empty when it has none.
+    pub(super) name: &'a str,
+}
+
+impl RateLimits {
+    /// The limits of all policies that are for this gateway.
+    pub(super) fn lower(config: &Config) -> Result<Self, Box<Problem>> {
+        let mut out = Self::default();
+        for policy in &config.documents.rate_limit_policies {
+            let anchors = anchors(policy, config);
+            if anchors.is_empty() {
+                continue;
+            }
+            let (stage, draft) = rules::draft(policy, config)?;
+            for anchor in anchors {
+                if let Some(it) = out.by_anchor.entry(anchor).or_default().get_mut(stage) {
+                    it.extend(&draft);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_anchor.is_empty()
+    }
+
+    /// Whether a route may have limits of the stage before authentication.
+    pub(super) fn looks_ahead(&self) -> bool {
+        let early = |drafts: &[Draft; 2]| drafts.first().is_some_and(|it| !it.is_empty());
+        self.by_anchor.iter().any(|(anchor, drafts)| *anchor != Anchor::Everything && early(drafts))
+    }
+
+    /// Limits of every request.
+    pub(super) fn of_all(&self) -> Staged {
+        self.of([Anchor::Everything].iter())
+    }
+
+    /// Limits of a route.
+    pub(super) fn of_route(&self, route: &Attached<'_>) -> Option<Arc<Staged>> {
+        if self.is_empty() {
+            return None;
+        }
+        let owned = |(namespace, name): (&str, &str)| (namespace.to_owned(), name.to_owned());
+        let (namespace, name) = owned(route.gateway);
+        let mut anchors = vec![Anchor::Gateway(namespace, name)];
+        for it in route.services {
+            let (namespace, name) = owned(*it);
+            anchors.push(Anchor::Service(namespace.clone(), name.clone()));
+            if !route.name.is_empty() {
+                anchors.push(Anchor::Route(namespace, name, route.name.to_owned()));
+            }
+        }
+        anchors.dedup();
+        let staged = self.of(anchors.iter());
+        (!staged.before.is_empty() || !staged.after.is_empty()).then(|| Arc::new(staged))
+    }
+
+    fn of<'a>(&self, anchors: impl Iterator<Item = &'a Anchor>) -> Staged {
+        let mut drafts = [Draft::default(), Draft::default()];
+        for found in anchors.filter_map(|it| self.by_anchor.get(it)) {
+            for (draft, more) in drafts.iter_mut().zip(found) {
+                draft.extend(more);
+            }
+        }
+        let [before, after] = drafts.map(Draft::finish);
+        Staged { before, after }
+    }
+}
+
+/// What a policy attaches to here.
+fn anchors(policy: &Resource<RateLimitPolicy>, config: &Config) -> Vec<Anchor> {
+    let (selector, target_refs) = (&policy.spec.selector, &policy.spec.target_refs);
+    let everything = |aim: &Aim<'_>| applies(policy, aim, &config.settings).then_some(Anchor::Everything);
+    if target_refs.is_empty() {
+        let aim = Aim { selector: selector.as_ref(), target_ref: None, target_refs: &[] };
+        return everything(&aim).into_iter().collect();
+    }
+    let namespace = &policy.metadata.namespace;
+    let each = |it: &RateLimitTarget| {
+        let RateLimitTarget { group, kind, name, section_name } = it;
+        match (group.as_str(), kind.as_str(), section_name.as_str()) {
+            ("gateway.networking.k8s.io", ..) => {
+                let reference = TargetRef {
+                    group: group.clone(),
+                    kind: kind.clone(),
+                    name: name.clone(),
+                    namespace: String::new(),
+                };
+                everything(&Aim { selector: None, target_ref: Some(&reference), target_refs: &[] })
+            }
+            (_, "Gateway", _) => Some(Anchor::Gateway(namespace.clone(), name.clone())),
+            (_, _, "") => Some(Anchor::Service(namespace.clone(), name.clone())),
+            (_, _, route) => Some(Anchor::Route(namespace.clone(), name.clone(), route.to_owned())),
+        }
+    };
+    target_refs.iter().filter_map(each).collect()
+}

@@ -1,0 +1,128 @@
+//! Real redis-servers: single, with TLS, behind sentinels, as a cluster.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use super::{Folder, wait_for};
+
+/// A running redis-server.
+pub(crate) struct Redis {
+    child: Child,
+    folder: Folder,
+    port: u16,
+    arguments: Vec<String>,
+}
+
+/// A port that was free just now.
+fn free_port() -> u16 {
+    // Cluster nodes also take the port 10,000 above.
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if port < 50_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+            return port;
+        }
+        let low = 20_000 + port % 20_000;
+        if TcpListener::bind(("127.0.0.1", low)).is_ok() && TcpListener::bind(("127.0.0.1", low + 10_000)).is_ok() {
+            return low;
+        }
+    }
+}
+
+impl Redis {
+    /// A server without persistence.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        for _ in 0..10 {
+            let port = free_port();
+            let folder = Folder::new();
+            let child = spawn(&folder, port, &arguments);
+            let mut redis = Self { child, folder, port, arguments: arguments.clone() };
+            if redis.listens() {
+                return redis;
+            }
+        }
+        panic!("no redis-server could be started: is it installed?");
+    }
+
+    /// Starts it again on its port, empty.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        wait_for("redis is back", || {
+            self.child = spawn(&self.folder, self.port, &self.arguments);
+            self.listens().then_some(())
+        });
+    }
+
+    fn listens(&mut self) -> bool {
+        wait_for("redis listens, or ends", || {
+            if self.child.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            let is_up = log.lines().last().is_some_and(|it| !it.is_empty());
+            (is_up && TcpStream::connect(self.address()).is_ok()).then_some(true)
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Runs a command with redis-cli, and gives its output.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("redis-cli");
+        let output = command.args(["-p", &self.port.to_string()]).args(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// How often a command was called.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let stats = self.cli(&["INFO", "commandstats"]);
+        let line = stats.lines().find_map(|it| it.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.and_then(|it| it.split(',').next()?.parse().ok()).unwrap_or(0)
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Kills it.
+    pub(crate) fn stop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn spawn(folder: &Folder, port: u16, arguments: &[String]) -> Child {
+    let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    let mut command = Command::new("redis-server");
+    if let Some(file) = arguments.first().filter(|it| it.ends_with(".conf")) {
+        command.arg(folder.path().join(file));
+    }
+    let rest = arguments.iter().filter(|it| !it.ends_with(".conf"));
+    command
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+        .arg(folder.path())
+        .args(rest)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed (make tools)")
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,232 @@
+//! Rate limits that several gateways count in one Redis: exact, and safe while it is slow, gone or somebody else.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::harness::redis::Redis;
+use crate::harness::{Client, Gateway, Upstream, wait_for};
+use crate::rate_limit::{config, policy};
+
+/// Requests of an hour, one at a time.
+const HOURLY: &str = "rules: [{name: r, key: [{header: {name: x-user}}], limits: [{requests: 5, per: 1h}]}]";
+
+/// The configuration with a Redis.
+fn with_redis(upstream: &Upstream, settings: &str, policies: &str) -> String {
+    config(upstream, policies).replace("workers: 2", &format!("workers: 2\n  redis: {{{settings}}}"))
+}
+
+fn url(redis: &Redis) -> String {
+    // A test machine that is busy is no reason to give up.
+    format!("url: '{}', timeout: 2s", redis.url())
+}
+
+fn status(address: SocketAddr, user: &str) -> u16 {
+    Client::connect(address).send(&format!("GET / HTTP/1.1\r\nHost: h\r\nX-User: {user}\r\n\r\n")).status
+}
+
+fn statuses(gateway: &Gateway, user: &str, count: usize) -> Vec<u16> {
+    (0..count).map(|_| status(gateway.address(80), user)).collect()
+}
+
+fn metric(gateway: &Gateway, name: &str) -> f64 {
+    let metrics = gateway.ask_admin("GET", "/metrics").text();
+    let line = metrics.lines().find_map(|it| it.strip_prefix(name));
+    line.and_then(|it| it.trim().parse().ok()).unwrap_or(0.0)
+}
+
+#[test]
+fn replicas_share_a_limit_and_remember_refusals() {
+    let (upstream, redis) = (Upstream::echo("a"), Redis::start());
+    let config = with_redis(&upstream, &url(&redis), &policy("p", HOURLY));
+    let (one, two) = (Gateway::start(&config), Gateway::start(&config));
+    assert_eq!(statuses(&one, "ann", 3), [200, 200, 200]);
+    assert_eq!(statuses(&two, "ann", 3), [200, 200, 429]);
+    assert_eq!(statuses(&one, "ann", 1), [429]);
+    assert_eq!(statuses(&one, "bob", 1), [200]);
+    let before = redis.calls("evalsha");
+    assert_eq!(statuses(&one, "ann", 50), [429; 50]);
+    assert_eq!(redis.calls("evalsha"), before, "who is refused costs Redis nothing");
+    for key in redis.cli(&["KEYS", "sluice:1:*"]).lines() {
+        let left: i64 = redis.cli(&["PTTL", key]).parse().unwrap();
+        assert!(left > 0 && left <= 3_601_000, "{key} {left}");
+    }
+    assert_eq!(metric(&one, "sluice_ratelimit_redis_up"), 1.0);
+    // A server that lost its scripts is told them again.
+    redis.cli(&["SCRIPT", "FLUSH"]);
+    assert_eq!(statuses(&one, "cas", 6), [200, 200, 200, 200, 200, 429]);
+    // Who forgets everything begins anew, at each replica at latest when the refusal could change.
+    redis.cli(&["FLUSHALL"]);
+    assert_eq!(statuses(&two, "dan", 6), [200, 200, 200, 200, 200, 429]);
+}
+
+/// Asks as fast as it gets answers; the number that was admitted, and how long it took.
+fn hammer(gateways: &[Gateway], clients: usize, time: Duration) -> (u64, Duration) {
+    let (admitted, stops) = (AtomicU64::new(0), AtomicBool::new(false));
+    let begun = Instant::now();
+    let took = std::thread::scope(|scope| {
+        for number in 0..clients {
+            let address = gateways[number % gateways.len()].address(80);
+            let (admitted, stops) = (&admitted, &stops);
+            scope.spawn(move || {
+                let mut client = Client::connect(address);
+                while !stops.load(Ordering::Relaxed) {
+                    let answer = client.send("GET / HTTP/1.1\r\nHost: h\r\nX-User: u\r\n\r\n");
+                    admitted.fetch_add(u64::from(answer.status == 200), Ordering::Relaxed);
+                }
+            });
+        }
+        std::thread::park_timeout(time);
+        stops.store(true, Ordering::Relaxed);
+        begun.elapsed()
+    });
+    (admitted.into_inner(), took.max(begun.elapsed()))
+}
+
+#[test]
+fn four_gateways_admit_exactly_the_limit() {
+    let (upstream, redis) = (Upstream::echo("a"), Redis::start());
+    for (rate, time) in [(1_u64, 2.0), (40, 2.0), (1000, 2.0)] {
+        let rules = format!("rules: [{{name: r{rate}, limits: [{{requests: {rate}, per: 1s}}]}}]");
+        let config = with_redis(&upstream, &url(&redis), &policy("p", &rules));
+        let gateways: Vec<Gateway> = (0..4).map(|_| Gateway::start(&config)).collect();
+        // What the test takes longer counts too; the clock of the test is not the one of Redis.
+        let (admitted, took) = hammer(&gateways, 16, Duration::from_secs_f64(time));
+        let most = rate as f64 + rate as f64 * took.as_secs_f64();
+        assert!(admitted as f64 <= most + 1.0, "{rate}/s admitted {admitted}, at most {most}");
+        if rate < 1000 {
+            let least = rate as f64 + rate as f64 * time;
+            assert!(admitted as f64 >= least.floor() - 1.0, "{rate}/s admitted {admitted}, at least {least}");
+        }
+        for gateway in &gateways {
+            let failed: f64 = metric(gateway, "sluice_ratelimit_redis_errors_total{kind=\"timeout\"}");
+            assert_eq!(failed, 0.0);
+        }
+    }
+}
+
+#[test]
+fn leases_admit_no_more_than_their_bound() {
+    let (upstream, redis) = (Upstream::echo("a"), Redis::start());
+    let rules =
+        "consistency: {type: Leased, share: 10, maxAge: 5s}, rules: [{name: r, limits: [{requests: 200, per: 1h}]}]";
+    let config = with_redis(&upstream, &url(&redis), &policy("p", rules));
+    let gateways: Vec<Gateway> = (0..4).map(|_| Gateway::start(&config)).collect();
+    let before = redis.calls("evalsha");
+    let (admitted, _) = hammer(&gateways, 8, Duration::from_secs(2));
+    // What is leased was taken from the limit, so nothing is admitted twice; a share of each may be unused.
+    assert!((160..=201).contains(&admitted), "{admitted}");
+    let calls = redis.calls("evalsha") - before;
+    assert!(calls < 150, "{calls} calls for {admitted} requests");
+}
+
+/// A gateway with a policy for each of the ways to go on without Redis.
+struct Modes(Gateway);
+
+impl Modes {
+    fn start(upstream: &Upstream, redis: &Redis) -> Self {
+        let of = |name: &str, mode: &str| {
+            policy(
+                name,
+                &format!(
+                    "onStoreFailure: {mode}, rules: [{{name: r, match: [{{headers: {{x-mode: {{exact: {mode}}}}}}}], key: [{{header: {{name: x-user}}}}], limits: [{{requests: 2, per: 1h}}]}}]"
+                ),
+            )
+        };
+        let all = of("a", "Allow") + &of("d", "Deny") + &of("l", "Local");
+        let settings = format!("url: '{}', timeout: 50ms", redis.url());
+        Self(Gateway::start(&with_redis(upstream, &settings, &all)))
+    }
+
+    fn ask(&self, mode: &str) -> (u16, Duration) {
+        let begun = Instant::now();
+        let head = format!("GET / HTTP/1.1\r\nHost: h\r\nX-User: u\r\nX-Mode: {mode}\r\n\r\n");
+        (Client::connect(self.0.address(80)).send(&head).status, begun.elapsed())
+    }
+
+    fn all(&self, mode: &str) -> Vec<u16> {
+        (0..4).map(|_| self.ask(mode).0).collect()
+    }
+
+    /// Waits until it knows that Redis does not answer, and looks at what it does.
+    #[track_caller]
+    fn without(&self, why: &str) {
+        // The first ones may wait for the deadline; then nobody does.
+        wait_for(why, || {
+            self.ask("Allow");
+            (metric(&self.0, "sluice_ratelimit_redis_up") == 0.0).then_some(())
+        });
+        assert_eq!(self.all("Allow"), [200; 4], "{why}");
+        assert_eq!(self.all("Deny"), [503; 4], "{why}");
+        let fastest = (0..20).map(|_| self.ask("Allow").1).min().unwrap();
+        assert!(fastest < Duration::from_millis(40), "{why}: nobody waits: {fastest:?}");
+    }
+
+    #[track_caller]
+    fn with(&self, why: &str) {
+        let begun = Instant::now();
+        wait_for(why, || (metric(&self.0, "sluice_ratelimit_redis_up") == 1.0).then_some(()));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{why}: it is noticed soon");
+    }
+}
+
+#[test]
+fn each_policy_decides_what_happens_without_redis() {
+    let (upstream, mut redis) = (Upstream::echo("a"), Redis::start());
+    let modes = Modes::start(&upstream, &redis);
+    redis.signal("STOP");
+    modes.without("stopped");
+    assert_eq!(modes.all("Local"), [200, 200, 429, 429]);
+    wait_for("the log", || modes.0.output().contains("503 RLSE rate_limiter_error").then_some(()));
+    redis.signal("CONT");
+    modes.with("continued");
+    assert_eq!(modes.ask("Deny").0, 200);
+    redis.stop();
+    modes.without("killed");
+    redis.restart();
+    modes.with("restarted");
+    redis.cli(&["CONFIG", "SET", "requirepass", "secret"]);
+    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    modes.without("a password is asked for");
+    redis.cli(&["-a", "secret", "CONFIG", "SET", "requirepass", ""]);
+    modes.with("no password any more");
+    redis.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    modes.without("it became a replica");
+    redis.cli(&["REPLICAOF", "NO", "ONE"]);
+    modes.with("it is a master again");
+    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    modes.without("it has no memory");
+    redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    modes.with("it has memory again");
+    let told = modes.0.ask_admin("GET", "/metrics").text();
+    for kind in ["breaker_open", "timeout"] {
+        assert!(told.contains(&format!("sluice_ratelimit_redis_errors_total{{kind=\"{kind}\"}}")), "{told}");
+    }
+}
+
+#[test]
+fn a_gateway_starts_without_its_redis_and_finds_it_later() {
+    let (upstream, mut redis) = (Upstream::echo("a"), Redis::start());
+    redis.stop();
+    let gateway = Gateway::start(&with_redis(&upstream, &url(&redis), &policy("p", HOURLY)));
+    assert_eq!(statuses(&gateway, "u", 6), [200, 200, 200, 200, 200, 429], "it counts by itself");
+    redis.restart();
+    wait_for("it is found", || (metric(&gateway, "sluice_ratelimit_redis_up") == 1.0).then_some(()));
+    assert_eq!(statuses(&gateway, "u", 6), [200, 200, 200, 200, 200, 429]);
+    assert!(redis.calls("evalsha") >= 5);
+}
+
+#[test]
+fn a_key_that_holds_something_else_harms_nobody_else() {
+    let (upstream, redis) = (Upstream::echo("a"), Redis::start());
+    let gateway = Gateway::start(&with_redis(&upstream, &url(&redis), &policy("p", HOURLY)));
+    assert_eq!(statuses(&gateway, "ann", 1), [200]);
+    let key = redis.cli(&["KEYS", "sluice:1:*"]);
+    redis.cli(&["DEL", &key]);
+    redis.cli(&["HSET", &key, "a", "b"]);
+    assert_eq!(statuses(&gateway, "ann", 7), [200, 200, 200, 200, 200, 429, 429], "by itself");
+    assert_eq!(statuses(&gateway, "bob", 6), [200, 200, 200, 200, 200, 429]);
+    assert_eq!(metric(&gateway, "sluice_ratelimit_redis_up"), 1.0);
+    assert!(metric(&gateway, "sluice_ratelimit_redis_errors_total{kind=\"wrong_type\"}") >= 5.0);
+    assert_eq!(redis.cli(&["HGET", &key, "a"]), "b", "what belongs to somebody else stays");
+}
