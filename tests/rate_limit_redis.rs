@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::redis::Redis;
-use crate::harness::{Client, Gateway, Upstream, wait_for};
+use crate::harness::redis::{Redis, Sentinels, cluster};
+use crate::harness::tls::Authority;
+use crate::harness::{Client, Folder, Gateway, Upstream, wait_for};
 use crate::rate_limit::{config, policy};
 
 /// Requests of an hour, one at a time.
@@ -229,4 +230,119 @@ fn a_key_that_holds_something_else_harms_nobody_else() {
     assert_eq!(metric(&gateway, "sluice_ratelimit_redis_up"), 1.0);
     assert!(metric(&gateway, "sluice_ratelimit_redis_errors_total{kind=\"wrong_type\"}") >= 5.0);
     assert_eq!(redis.cli(&["HGET", &key, "a"]), "b", "what belongs to somebody else stays");
+}
+
+#[test]
+fn sentinels_tell_who_counts_after_a_failover() {
+    let upstream = Upstream::echo("a");
+    let mut redis = Sentinels::start();
+    let nodes: Vec<String> = redis.sentinels.iter().map(|it| format!("'{}'", it.url())).collect();
+    let settings =
+        format!("mode: Sentinel, masterName: edge, timeout: 2s, url: {}, nodes: [{}]", nodes[0], nodes[1..].join(", "));
+    let gateway = Gateway::start(&with_redis(&upstream, &settings, &policy("p", HOURLY)));
+    assert_eq!(statuses(&gateway, "ann", 3), [200, 200, 200]);
+    assert!(redis.master.calls("evalsha") >= 3);
+    // A write that the replica has confirmed is not lost.
+    redis.master.cli(&["WAIT", "1", "5000"]);
+    redis.master.stop();
+    wait_for("the replica was made master", || redis.replica.cli(&["ROLE"]).starts_with("master").then_some(()));
+    wait_for("the gateway counts there", || {
+        status(gateway.address(80), "somebody");
+        (redis.replica.calls("evalsha") > 0).then_some(())
+    });
+    assert_eq!(statuses(&gateway, "ann", 3), [200, 200, 429], "what was used before is known");
+}
+
+#[test]
+fn a_cluster_counts_each_key_where_it_lives() {
+    let upstream = Upstream::echo("a");
+    let mut nodes = cluster();
+    let settings = format!("mode: Cluster, timeout: 2s, url: '{}', nodes: ['{}']", nodes[0].url(), nodes[1].url());
+    let both = policy("p", HOURLY)
+        + &policy("wide", "rules: [{name: w, key: [{header: {name: x-team}}], limits: [{requests: 7, per: 1h}]}]");
+    let gateway = Gateway::start(&with_redis(&upstream, &settings, &both));
+    let ask = |user: &str, team: &str| {
+        let head = format!("GET / HTTP/1.1\r\nHost: h\r\nX-User: {user}\r\nX-Team: {team}\r\n\r\n");
+        Client::connect(gateway.address(80)).send(&head).status
+    };
+    let ann: Vec<u16> = (0..20).map(|_| ask("ann", "red")).collect();
+    assert_eq!(ann.iter().filter(|it| **it == 200).count(), 5);
+    let bob: Vec<u16> = (0..4).map(|_| ask("bob", "red")).collect();
+    assert_eq!(bob, [200, 200, 429, 429], "what the other slot refused was given back: 7 - 5 are left");
+    for user in 0..12 {
+        assert_eq!(ask(&format!("user-{user}"), "blue") == 200, user < 7, "{user}");
+    }
+    assert!(nodes[..3].iter().filter(|it| it.calls("evalsha") > 0).count() > 1, "keys are spread");
+    // One master dies; its replica takes its slots.
+    nodes[0].stop();
+    wait_for("the cluster serves again", || {
+        nodes[1].cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok").then_some(())?;
+        nodes[1].cli(&["CLUSTER", "NODES"]).contains("fail").then_some(())
+    });
+    wait_for("the gateway counts again", || {
+        let fresh = format!("after-{:?}", Instant::now());
+        let statuses: Vec<u16> = (0..6).map(|_| ask(&fresh, &fresh)).collect();
+        let up = metric(&gateway, "sluice_ratelimit_redis_up") == 1.0;
+        (up && statuses == [200, 200, 200, 200, 200, 429]).then_some(())
+    });
+}
+
+#[test]
+fn redis_is_reached_by_tls_with_user_and_certificate_or_by_socket() {
+    let upstream = Upstream::echo("a");
+    let folder = Folder::new();
+    let authority = Authority::new();
+    let own = authority.sign("localhost");
+    let client = authority.sign("gateway");
+    for (name, text) in [
+        ("ca.pem", authority.pem()),
+        ("cert.pem", own.certificate.clone()),
+        ("key.pem", own.key.clone()),
+        ("client.pem", client.certificate.clone()),
+        ("client-key.pem", client.key.clone()),
+        ("password", "secret\n".to_owned()),
+    ] {
+        folder.write(name, &text);
+    }
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let tls_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let redis = Redis::start_with(&[
+        "--tls-port",
+        &tls_port.to_string(),
+        "--tls-cert-file",
+        &path("cert.pem"),
+        "--tls-key-file",
+        &path("key.pem"),
+        "--tls-ca-cert-file",
+        &path("ca.pem"),
+        "--unixsocket",
+        &path("redis.sock"),
+        "--user",
+        "edge",
+        "on",
+        ">secret",
+        "~sluice:*",
+        "+@all",
+    ]);
+    let tls = format!(
+        "url: 'rediss://localhost:{tls_port}', timeout: 2s, username: edge, passwordFile: {}, tls: {{caCertificates: {}, clientCertificate: {}, privateKey: {}}}",
+        path("password"),
+        path("ca.pem"),
+        path("client.pem"),
+        path("client-key.pem")
+    );
+    let gateway = Gateway::start(&with_redis(&upstream, &tls, &policy("p", HOURLY)));
+    assert_eq!(statuses(&gateway, "ann", 3), [200, 200, 200]);
+    assert!(redis.calls("evalsha") >= 3, "{}", gateway.messages());
+    let socket = format!("url: 'unix://{}', timeout: 2s", path("redis.sock"));
+    let other = Gateway::start(&with_redis(&upstream, &socket, &policy("p", HOURLY)));
+    assert_eq!(statuses(&other, "ann", 3), [200, 200, 429]);
+    let told = gateway.messages() + &gateway.ask_admin("GET", "/config_dump").text();
+    assert!(!told.contains("secret"), "no password is told");
+    // A server that others vouch for is not believed.
+    let stranger = Authority::new();
+    folder.write("ca.pem", &stranger.pem());
+    let wary = Gateway::start(&with_redis(&upstream, &tls, &policy("p", HOURLY)));
+    assert_eq!(metric(&wary, "sluice_ratelimit_redis_up"), 0.0);
+    assert!(metric(&wary, "sluice_ratelimit_redis_up") == 0.0 && wary.messages().contains("does not answer"));
 }

@@ -111,7 +111,8 @@ fn spawn(folder: &Folder, port: u16, arguments: &[String]) -> Child {
     }
     let rest = arguments.iter().filter(|it| !it.ends_with(".conf"));
     command
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .args(["--repl-diskless-sync-delay", "0", "--dir"])
         .arg(folder.path())
         .args(rest)
         .stdin(Stdio::null())
@@ -125,4 +126,85 @@ impl Drop for Redis {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Sentinels of a master and its replica, and a name for them.
+pub(crate) struct Sentinels {
+    pub(crate) master: Redis,
+    pub(crate) replica: Redis,
+    pub(crate) sentinels: Vec<Redis>,
+}
+
+impl Sentinels {
+    /// Three sentinels, of which two must agree.
+    pub(crate) fn start() -> Self {
+        let master = Redis::start();
+        let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
+        let sentinels = (0..3).map(|_| sentinel(&master)).collect();
+        let all = Self { master, replica, sentinels };
+        wait_for("the sentinels know each other and the replica", || {
+            let knows = |it: &Redis| {
+                let told = it.cli(&["SENTINEL", "MASTER", "edge"]);
+                let number = |key: &str| {
+                    let mut lines = told.lines().skip_while(|it| *it != key);
+                    lines.nth(1).and_then(|it| it.parse().ok()).unwrap_or(0)
+                };
+                number("num-other-sentinels") >= 2 && number("num-slaves") >= 1
+            };
+            all.sentinels.iter().all(knows).then_some(())
+        });
+        wait_for("the replica follows", || {
+            all.replica.cli(&["INFO", "replication"]).contains("master_link_status:up").then_some(())
+        });
+        all
+    }
+}
+
+fn sentinel(master: &Redis) -> Redis {
+    for _ in 0..10 {
+        let (port, folder) = (free_port(), Folder::new());
+        folder.write(
+            "sentinel.conf",
+            &format!(
+                "port {port}\nbind 127.0.0.1\nsentinel monitor edge 127.0.0.1 {} 2\nsentinel down-after-milliseconds edge 500\nsentinel failover-timeout edge 3000\n",
+                master.port
+            ),
+        );
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let child = Command::new("redis-server")
+            .arg(folder.path().join("sentinel.conf"))
+            .arg("--sentinel")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut redis = Redis { child, folder, port, arguments: Vec::new() };
+        if redis.listens() {
+            return redis;
+        }
+    }
+    panic!("no sentinel could be started");
+}
+
+/// A cluster of three masters, each with a replica.
+pub(crate) fn cluster() -> Vec<Redis> {
+    let node = || Redis::start_with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "1500"]);
+    let nodes: Vec<Redis> = (0..6).map(|_| node()).collect();
+    let mut create = Command::new("redis-cli");
+    create.args(["--cluster", "create"]).args(nodes.iter().map(|it| it.address().to_string()));
+    let done = create.args(["--cluster-replicas", "1", "--cluster-yes"]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    wait_for("the cluster serves", || {
+        let serves = |it: &Redis| {
+            let replication = it.cli(&["INFO", "replication"]);
+            // A replica that never had the data of its master cannot take its place.
+            (replication.contains("role:master") || replication.contains("master_link_status:up"))
+                && it.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+                && it.cli(&["CLUSTER", "NODES"]).lines().filter(|it| it.contains("slave")).count() == 3
+        };
+        nodes.iter().all(serves).then_some(())
+    });
+    nodes
 }

@@ -89,7 +89,7 @@ async fn look(shared: &Shared) -> Result<(), Failure> {
     let mut link = Link::connect(&shared.terms).await?;
     let mut load = redis::cmd("SCRIPT");
     load.arg("LOAD").arg(script::SOURCE);
-    link.send::<String>(&load).await?;
+    link.send::<redis::Value>(&load).await?;
     // One that is only a replica, or full, would refuse what follows too.
     let mut write = redis::cmd("SET");
     write.arg(format!("{}probe", shared.terms.prefix)).arg(1).arg("PX").arg(1000);
