@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::jwt::Issuer;
 use crate::harness::tls::sha256_hex;
-use crate::harness::{Client, Gateway, Response, Upstream, gateway, routes, service, settings, wait_for};
+use crate::harness::{Client, Gateway, Response, Upstream, gateway, routes, service, settings, sluice, wait_for};
 use serde_json::{Value, json};
 
 /// A policy of the gateway's namespace.
@@ -264,4 +264,43 @@ fn mistakes_are_told_with_place_and_remedy() {
     }
     let redis = config(&upstream, "").replace("workers: 2", "workers: 2\n  redis: {url: 'redis://[::bad'}");
     assert!(gateway.reload(&redis).to_string().contains("no URL of a Redis"));
+}
+
+#[test]
+fn explain_and_ratelimit_show_what_is_left_and_reset_it() {
+    let upstream = Upstream::echo("a");
+    let rules = "rules: [{name: r, key: [{header: {name: x-user}}, {method: {}}], limits: [{requests: 3, per: 1h}]}, {name: other, match: [{method: {exact: POST}}], limits: [{requests: 1, per: 1s}]}]";
+    let gateway = Gateway::start(&config(&upstream, &policy("p", rules)));
+    assert_eq!(ask(&gateway, "/", "X-User: ann\r\n").status, 200);
+    let admin = gateway.admin().to_string();
+    let explain = || {
+        let mut explain = sluice();
+        explain.args(["explain", "--admin", &admin, "--config"]).arg(gateway.folder().join("config.yaml"));
+        let output = explain.args(["-H", "X-User: ann", "GET", "http://h/"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = explain();
+    assert!(told.contains("istio-system/p/r takes 1 of [header x-user #"), "{told}");
+    assert!(told.contains("method GET]") && !told.contains("ann"), "what clients send is told as digest: {told}");
+    assert!(told.contains("istio-system/p/other is not for it") && told.contains("spec.rules[1]"), "{told}");
+    assert!(told.contains("2 in 3600 s"), "{told}");
+    assert_eq!(explain(), told, "explaining uses nothing up");
+    let key = told.lines().find_map(|it| it.strip_prefix("key ")).unwrap().trim().to_owned();
+    let ratelimit = |verb: &str, key: &str| {
+        let output = sluice().args(["ratelimit", verb, key, "--admin", &admin]).output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for _ in 0..3 {
+        ask(&gateway, "/", "X-User: ann\r\n");
+    }
+    assert_eq!(ask(&gateway, "/", "X-User: ann\r\n").status, 429);
+    let (_, shown) = ratelimit("show", &key);
+    assert!(shown.contains("\"left\": 0") && shown.contains("\"store\": \"memory\""), "{shown}");
+    assert!(ratelimit("reset", &key).0);
+    assert_eq!(ask(&gateway, "/", "X-User: ann\r\n").status, 200);
+    let (found, why) = ratelimit("show", "istio-system/p/nobody/00");
+    assert!(!found && why.contains("no rule has the key"), "{why}");
 }

@@ -287,10 +287,8 @@ fn a_cluster_counts_each_key_where_it_lives() {
     });
 }
 
-#[test]
-fn redis_is_reached_by_tls_with_user_and_certificate_or_by_socket() {
-    let upstream = Upstream::echo("a");
-    let folder = Folder::new();
+/// A server with TLS, a user and a socket, and the settings that reach it by TLS.
+fn guarded(folder: &Folder) -> (Redis, String) {
     let authority = Authority::new();
     let own = authority.sign("localhost");
     let client = authority.sign("gateway");
@@ -331,10 +329,18 @@ fn redis_is_reached_by_tls_with_user_and_certificate_or_by_socket() {
         path("client.pem"),
         path("client-key.pem")
     );
+    (redis, tls)
+}
+
+#[test]
+fn redis_is_reached_by_tls_with_user_and_certificate_or_by_socket() {
+    let upstream = Upstream::echo("a");
+    let folder = Folder::new();
+    let (redis, tls) = guarded(&folder);
     let gateway = Gateway::start(&with_redis(&upstream, &tls, &policy("p", HOURLY)));
     assert_eq!(statuses(&gateway, "ann", 3), [200, 200, 200]);
     assert!(redis.calls("evalsha") >= 3, "{}", gateway.messages());
-    let socket = format!("url: 'unix://{}', timeout: 2s", path("redis.sock"));
+    let socket = format!("url: 'unix://{}', timeout: 2s", folder.path().join("redis.sock").display());
     let other = Gateway::start(&with_redis(&upstream, &socket, &policy("p", HOURLY)));
     assert_eq!(statuses(&other, "ann", 3), [200, 200, 429]);
     let told = gateway.messages() + &gateway.ask_admin("GET", "/config_dump").text();

@@ -97,6 +97,7 @@ fn placeholder(first: &Snapshot) -> Snapshot {
         custom: None,
         limits: Default::default(),
         limits_ahead: false,
+        limit_rules: Vec::new(),
         counters: first.counters.clone(),
         authorization: Authorization::default(),
         settings: Settings { access_log: AccessLog::Off, ..first.settings.clone() },

@@ -1,9 +1,10 @@
 //! The operator's port and the health checks' port.
 //!
-//! The operator's port answers on loopback by default and changes nothing but by POST.
+//! The operator's port answers on loopback by default and changes nothing but by POST and DELETE.
 //! Neither shows a secret: what is dumped is made from the snapshot, which holds none.
 
 mod config_dump;
+mod rate_limit;
 mod serve;
 
 use std::io::Write as _;
@@ -20,6 +21,9 @@ use pingora::protocols::http::ServerSession;
 pub use serve::Port;
 
 use crate::reload::Reloader;
+
+/// Begins the paths of keys of rate limits.
+const RATE_LIMITS: &str = "/ratelimit/";
 
 /// Whether the gateway takes requests.
 #[derive(Debug, Default)]
@@ -94,9 +98,19 @@ impl ServeHttp for Admin {
                 json(status, &config_dump::report(&report))
             }
             (_, "/reload") => text(StatusCode::METHOD_NOT_ALLOWED, "POST only\n"),
-            (Method::GET, "/") => {
-                text(StatusCode::OK, "GET /ready\nGET /metrics\nGET /config_dump\nGET /version\nPOST /reload\n")
+            (method @ (Method::GET | Method::DELETE), path) if path.starts_with(RATE_LIMITS) => {
+                let key = path.strip_prefix(RATE_LIMITS).unwrap_or_default();
+                let snapshot = self.reloader.live().pin();
+                let (status, answer) = match method {
+                    Method::DELETE => rate_limit::reset(&snapshot, key).await,
+                    _ => rate_limit::show(&snapshot, key).await,
+                };
+                json(status, &answer)
             }
+            (Method::GET, "/") => text(
+                StatusCode::OK,
+                "GET /ready\nGET /metrics\nGET /config_dump\nGET /version\nPOST /reload\nGET or DELETE /ratelimit/KEY\n",
+            ),
             _ => text(StatusCode::NOT_FOUND, ""),
         }
     }

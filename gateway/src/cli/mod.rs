@@ -1,10 +1,12 @@
 //! The command line: one file for each verb.
 
+mod admin_client;
 mod check;
 mod demo;
 mod echo;
 mod explain;
 mod health;
+mod ratelimit;
 mod run;
 mod schema;
 
@@ -44,6 +46,8 @@ enum Verb {
     Echo(echo::Arguments),
     /// Asks a running gateway whether it takes requests.
     Health(health::Arguments),
+    /// Shows or resets what a key of a rate limit has used.
+    Ratelimit(ratelimit::Arguments),
     /// Prints a completion script for a shell.
     Completions {
         /// The shell.
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Echo(arguments) => echo::run(arguments),
         Verb::Health(arguments) => health::run(&arguments),
+        Verb::Ratelimit(arguments) => ratelimit::run(&arguments),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "sluice", &mut script);

@@ -75,6 +75,7 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         custom,
         limits: limits.of_all(),
         limits_ahead: limits.looks_ahead(),
+        limit_rules: limits.rules(),
         counters: redis::counters(config, before)?,
         settings,
     })

@@ -117,6 +117,11 @@ impl Leases {
         });
     }
 
+    /// Gives up what is held of a key.
+    pub fn forget(&self, tag: Tag) {
+        self.with(tag, |shard| shard.pop(&tag));
+    }
+
     fn with<T>(&self, tag: Tag, work: impl FnOnce(&mut LruCache<Tag, Held>) -> T) -> Option<T> {
         let shard = self.shards.get(usize::try_from(tag.0 % SHARDS as u128).ok()?)?;
         Some(work(&mut shard.lock().unwrap_or_else(PoisonError::into_inner)))

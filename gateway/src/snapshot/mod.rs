@@ -17,6 +17,7 @@ use crate::filter::authentication::Authentication;
 use crate::filter::authorization::Authorization;
 use crate::filter::basic_authentication::BasicAuthentication;
 use crate::filter::external_authorization::Custom;
+use crate::filter::rate_limit::Rule;
 use crate::listener::limits::ConnectionLimits;
 use crate::listener::set::{ListenerKey, Wanted};
 use crate::listener::tls::server::TlsServer;
@@ -62,6 +63,8 @@ pub struct Snapshot {
     pub limits: Staged,
     /// Whether a route may have limits before authentication, so that it is looked up then.
     pub limits_ahead: bool,
+    /// Every rule of a rate limit, wherever it is attached.
+    pub limit_rules: Vec<Arc<Rule>>,
     /// Where limits are counted.
     pub counters: Counters,
     /// What applies to all requests.

@@ -99,7 +99,7 @@ impl Teller<'_> {
 }
 
 /// The request as policies see it.
-fn subject<'a>(
+pub(super) fn subject<'a>(
     asked: &'a Asked,
     (target, host): (&'a str, &'a str),
     identity: Option<&'a Identity>,

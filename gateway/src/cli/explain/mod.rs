@@ -4,6 +4,7 @@ mod access;
 mod asked;
 mod credentials;
 mod forwarding;
+mod limits;
 mod live;
 mod teller;
 mod tls;

@@ -7,8 +7,10 @@ use config_schema::problem::FieldPath;
 use config_schema::read::{Origin, position};
 use serde_json::{Value, json};
 
+use super::access;
 use super::asked::Asked;
 use super::live::Live;
+use crate::filter::authentication::Identity;
 use crate::filter::credential::Principal;
 use crate::origin::DocumentOrigin;
 use crate::routing::host_table::HostTable;
@@ -81,6 +83,7 @@ impl<'a> Teller<'a> {
         if target != asked.target {
             self.step("path", format!("normalised to {target}"));
         }
+        self.early_limits(snapshot, hosts, &target);
         self.custom(snapshot, &target);
         let Some(target) = self.credentials(snapshot, target.into_owned()) else { return };
         let Some(identity) = self.token(snapshot, &target) else { return };
@@ -96,10 +99,31 @@ impl<'a> Teller<'a> {
             port: asked.port,
             claims: identity.as_ref().map(|it| &it.claims),
         };
-        self.route(hosts, &request);
+        self.route(snapshot, hosts, &request, identity.as_deref());
     }
 
-    fn route(&mut self, hosts: &HostTable, request: &Request<'_>) {
+    /// Limits that are asked before anybody asks who it is.
+    fn early_limits(&mut self, snapshot: &Snapshot, hosts: &HostTable, target: &str) {
+        let asked = self.asked;
+        let request = Request {
+            method: &asked.method,
+            scheme: asked.scheme,
+            authority: &asked.authority,
+            target,
+            headers: &asked.headers,
+            port: asked.port,
+            claims: None,
+        };
+        let host = asked.authority.to_ascii_lowercase();
+        let subject = access::subject(asked, (target, &host), None, &[]);
+        self.limits(&snapshot.limits.before, &request, &subject);
+        let route = hosts.find(&request.host()).and_then(|it| it.find(&request));
+        if let Some(limits) = route.and_then(|it| it.limits.as_ref()) {
+            self.limits(&limits.before, &request, &subject);
+        }
+    }
+
+    fn route(&mut self, snapshot: &Snapshot, hosts: &HostTable, request: &Request<'_>, identity: Option<&Identity>) {
         let host = request.host();
         let Some(virtual_host) = hosts.find(&host) else {
             return self.step("virtual host", format!("none for `{host}`: 404 NR"));
@@ -111,6 +135,13 @@ impl<'a> Teller<'a> {
         let Some(route) = virtual_host.find_observed(request, self) else {
             return self.step("route", "none matches: 404 NR");
         };
+        let (asked, known) = (self.asked, self.known.clone());
+        let lower = asked.authority.to_ascii_lowercase();
+        let subject = access::subject(asked, (request.target, &lower), identity, &known);
+        self.limits(&snapshot.limits.after, request, &subject);
+        if let Some(limits) = &route.limits {
+            self.limits(&limits.after, request, &subject);
+        }
         self.policies(route);
         match &route.action {
             Action::Forward(forward) => self.forward(forward, request),

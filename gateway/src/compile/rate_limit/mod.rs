@@ -13,6 +13,7 @@ use config_schema::{Config, Problem, Resource};
 
 use self::rules::Draft;
 use super::policies::{Aim, applies};
+use crate::filter::rate_limit::Rule;
 use crate::routing::limits::Staged;
 
 /// What a policy attaches to.
@@ -72,6 +73,12 @@ impl RateLimits {
     pub(super) fn looks_ahead(&self) -> bool {
         let early = |drafts: &[Draft; 2]| drafts.first().is_some_and(|it| !it.is_empty());
         self.by_anchor.iter().any(|(anchor, drafts)| *anchor != Anchor::Everything && early(drafts))
+    }
+
+    /// Every rule.
+    pub(super) fn rules(&self) -> Vec<Arc<Rule>> {
+        let drafts = self.by_anchor.values().flatten();
+        drafts.flat_map(|it| &it.rules).map(|it| Arc::clone(&it.limit)).collect()
     }
 
     /// Limits of every request.

@@ -31,7 +31,7 @@ const UNAVAILABLE: u8 = 14;
 /// Limits of a stage in the making.
 #[derive(Default, Clone)]
 pub(super) struct Draft {
-    rules: Vec<Guarded<Rule>>,
+    pub(super) rules: Vec<Guarded<Rule>>,
     at_once: Vec<Guarded<AtOnce>>,
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use self::breaker::Breaker;
 use self::failure::Failure;
 use self::lane::{Lane, Question};
+use self::link::Link;
 use self::script::{Job, Kind};
 use self::terms::Terms;
 use super::gcra::Limit;
@@ -123,24 +124,31 @@ impl RedisStore {
     }
 
     /// What is used of a key's limits, as debts.
-    pub async fn show(&self, tag: Tag, limits: Arc<[Limit]>, worker: usize) -> Result<Answer, Failure> {
-        let ask = Ask { tag, limits, cost: 0, enforced: true, lease: None };
-        Ok(self.ask(vec![ask], worker).await?.into_iter().next().unwrap_or_default())
+    pub async fn show(&self, tag: Tag, limits: Arc<[Limit]>) -> Result<Answer, Failure> {
+        let asks = vec![Ask { tag, limits, cost: 0, enforced: true, lease: None }];
+        let jobs = [Job { kind: Kind::Ask, requests: 1, asks }];
+        let work = async {
+            let mut link = Link::connect(&self.shared.terms).await?;
+            let answer =
+                link.send::<Vec<i64>>(&script::call(&self.shared.sha, &self.shared.terms.prefix, &jobs)).await?;
+            let outcome = script::read(&answer, &jobs).and_then(|mut it| it.pop()?);
+            let outcome = outcome.ok_or(Failure::WrongType)?;
+            let asks = jobs.iter().flat_map(|it| &it.asks).cloned().collect::<Vec<_>>();
+            Ok(outcome.answers(&asks, 0).into_iter().next().unwrap_or_default())
+        };
+        tokio::time::timeout(breaker::PROBE_TIME, work).await.unwrap_or(Err(Failure::Timeout))
     }
 
     /// Forgets a key.
     pub async fn reset(&self, tag: Tag, limits: &[Limit]) -> Result<(), Failure> {
         let work = async {
-            let mut link = link::Link::connect(&self.shared.terms).await?;
+            let mut link = Link::connect(&self.shared.terms).await?;
             let keys: Vec<String> = limits.iter().map(|it| script::key(&self.shared.terms.prefix, tag, it)).collect();
             let mut call = redis::cmd("DEL");
             call.arg(keys);
             link.send::<i64>(&call).await
         };
-        match tokio::time::timeout(breaker::PROBE_TIME, work).await {
-            Ok(it) => it.map(|_| ()),
-            Err(_) => Err(Failure::Timeout),
-        }
+        tokio::time::timeout(breaker::PROBE_TIME, work).await.unwrap_or(Err(Failure::Timeout)).map(|_| ())
     }
 }
 
