@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::harness::jwt::Issuer;
+use crate::harness::redis::Redis;
 use crate::harness::tls::{Ask, Authority};
 use crate::harness::{Folder, Gateway, Upstream, sluice};
 
@@ -180,4 +181,38 @@ fn the_secured_example_redirects_shows_its_certificate_and_asks_who_is_there() {
         let upstream = if answer.status == 200 { answer.upstream() } else { String::new() };
         assert_eq!((answer.status, upstream.as_str()), expected, "{method} {path} {token}");
     }
+}
+
+#[test]
+fn the_rate_limits_example_counts_in_redis() {
+    let (shop, cart, redis) = (Upstream::echo("shop"), Upstream::echo("cart"), Redis::start());
+    let folder = localized(
+        "rate-limits",
+        &[
+            ("bindAddress: 0.0.0.0", "bindAddress: 127.0.0.1".to_owned()),
+            ("\"80\": 8080", "\"80\": 0".to_owned()),
+            ("127.0.0.1:15000", "127.0.0.1:0".to_owned()),
+            ("0.0.0.0:15021", "127.0.0.1:0".to_owned()),
+            ("redis://redis:6379", redis.url()),
+            ("timeout: 20ms", "timeout: 2s".to_owned()),
+            (
+                "address: shop, ports: {http: 8080}",
+                format!("address: 127.0.0.1, ports: {{http: {}}}", shop.address().port()),
+            ),
+            (
+                "address: cart, ports: {http: 8080}",
+                format!("address: 127.0.0.1, ports: {{http: {}}}", cart.address().port()),
+            ),
+        ],
+    );
+    let gateway = Gateway::start_in(folder, &[]);
+    let mut client = crate::harness::Client::connect(gateway.address(80));
+    let mut order = || client.send("POST /orders HTTP/1.1\r\nHost: shop.example.com\r\nContent-Length: 0\r\n\r\n");
+    let answers: Vec<_> = (0..4).map(|_| order()).collect();
+    let statuses: Vec<u16> = answers.iter().map(|it| it.status).collect();
+    assert_eq!(statuses, [200, 200, 200, 429]);
+    assert!(answers[0].header("ratelimit-policy").unwrap().contains("\"orders\";q=3;w=60"));
+    assert!(answers[3].header("retry-after").is_some());
+    assert_eq!(gateway.get("shop.example.com", "/health").header("ratelimit"), None);
+    assert!(redis.calls("evalsha") >= 4);
 }

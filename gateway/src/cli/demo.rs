@@ -33,6 +33,7 @@ fn prepare() -> io::Result<Options> {
          \u{20} curl -H 'Host: shop.example.com' http://127.0.0.1:{PORT}/cart/7\n\
          \u{20} curl -i -H 'Host: shop.example.com' http://127.0.0.1:{PORT}/old\n\
          \u{20} curl -i -H 'Host: other.example.com' http://127.0.0.1:{PORT}/\n\
+         \u{20} for n in 1 2 3 4 5 6; do curl -i -H 'Host: shop.example.com' http://127.0.0.1:{PORT}/items; done   # 5 in 10 s\n\
          \u{20} curl http://127.0.0.1:15000/config_dump\n\n",
         folder.display(),
         std::process::id()
