@@ -29,6 +29,8 @@ mod rate_limit;
 mod rate_limit_model;
 /// Rate limits in a Redis that several gateways share.
 mod rate_limit_redis;
+/// Forward proxies: nothing leaves but what documents allow.
+mod egress;
 /// Services outside that say who may pass.
 mod external_authorization;
 /// TLS at the edge: servers by SNI, client certificates, pass-through, rotation.

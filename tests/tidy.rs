@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 14] = [
     &["listener"],
     &["routing"],
     &["filter"],
-    &["quota"],
+    &["quota", "egress"],
     &["upstream"],
     &["l4"],
     &["telemetry"],

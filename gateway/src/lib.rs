@@ -10,6 +10,7 @@
 //! | its virtual host, then its first matching route | [`routing`] |
 //! | the policies of the route | [`filter`] |
 //! | what a rate limit has left | [`quota`] |
+//! | what may leave by a forward proxy | [`egress`] |
 //! | an endpoint of the route's cluster | [`upstream`] |
 //! | bytes without a protocol, on TCP listeners | [`l4`] |
 //! | the response, the metrics, the access log line | [`proxy`], [`telemetry`] |
@@ -41,6 +42,7 @@ pub mod listener;
 pub mod routing;
 pub mod filter;
 pub mod quota;
+pub mod egress;
 pub mod upstream;
 pub mod l4;
 

@@ -19,6 +19,7 @@ pub(crate) enum Answer {
 pub(crate) struct NameServer {
     address: SocketAddr,
     table: Arc<Mutex<HashMap<String, Answer>>>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl NameServer {
@@ -27,18 +28,26 @@ impl NameServer {
         let address = socket.local_addr().unwrap();
         let table: Arc<Mutex<HashMap<String, Answer>>> = Arc::default();
         let answers = Arc::clone(&table);
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&asked);
         thread::spawn(move || {
             let mut query = [0; 512];
             while let Ok((length, client)) = socket.recv_from(&mut query) {
+                heard.lock().unwrap().push(name(&query[..length]).0);
                 let reply = reply(&query[..length], &answers.lock().unwrap());
                 socket.send_to(&reply, client).ok();
             }
         });
-        Self { address, table }
+        Self { address, table, asked }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Names that were asked for, in order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 
     pub(crate) fn set(&self, name: &str, answer: Answer) {
@@ -46,9 +55,11 @@ impl NameServer {
     }
 }
 
-/// RFC 1035 §4: the header and question of the query, then an A record for each address.
-fn reply(query: &[u8], table: &HashMap<String, Answer>) -> Vec<u8> {
-    const HEADER: usize = 12;
+/// Bytes before the question.
+const HEADER: usize = 12;
+
+/// The name that a query asks for, and where it ends.
+fn name(query: &[u8]) -> (String, usize) {
     let mut labels = Vec::new();
     let mut at = HEADER;
     while query[at] > 0 {
@@ -56,9 +67,15 @@ fn reply(query: &[u8], table: &HashMap<String, Answer>) -> Vec<u8> {
         labels.push(String::from_utf8_lossy(&query[at + 1..end]).to_lowercase());
         at = end;
     }
+    (labels.join("."), at)
+}
+
+/// RFC 1035 §4: the header and question of the query, then an A record for each address.
+fn reply(query: &[u8], table: &HashMap<String, Answer>) -> Vec<u8> {
+    let (name, at) = name(query);
     let question = at + 5;
     let is_a = query[at + 1..at + 3] == [0, 1];
-    let answer = table.get(&labels.join(".")).cloned().unwrap_or(Answer::NoSuchName);
+    let answer = table.get(&name).cloned().unwrap_or(Answer::NoSuchName);
     let (code, addresses, ttl) = match answer {
         Answer::Addresses(addresses, ttl) if is_a => (0, addresses, ttl),
         Answer::Addresses(_, ttl) => (0, Vec::new(), ttl),

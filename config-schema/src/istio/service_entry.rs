@@ -12,8 +12,8 @@ use super::workload_entry::WorkloadEntry;
 pub struct ServiceEntry {
     /// Names; a wildcard stands only on the left.
     pub hosts: Vec<String>,
-    /// Virtual addresses or networks.
-    #[schemars(extend("x-support" = "mesh"))]
+    /// Addresses and networks of the hosts: a forward proxy may be asked for them, and the hosts may lead to them though
+    /// they are private. Elsewhere in a gateway they have no meaning.
     pub addresses: Vec<String>,
     /// Ports, unique by number and name.
     pub ports: Vec<ServicePort>,

@@ -11,19 +11,16 @@ use super::shared::{Destination, WorkloadSelector};
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Sidecar {
     /// Workloads; default all of the namespace.
-    #[schemars(extend("x-support" = "later"))]
     pub workload_selector: Option<WorkloadSelector>,
     /// Inbound listeners of a sidecar.
     #[schemars(extend("x-support" = "mesh"))]
     pub ingress: Vec<Value>,
     /// Outbound listeners.
-    #[schemars(extend("x-support" = "later"))]
     pub egress: Vec<EgressListener>,
     /// Bounds on inbound connections of a sidecar.
     #[schemars(extend("x-support" = "mesh"))]
     pub inbound_connection_pool: Option<Value>,
     /// What happens to hosts that no document names.
-    #[schemars(extend("x-support" = "later"))]
     pub outbound_traffic_policy: Option<OutboundTrafficPolicy>,
 }
 

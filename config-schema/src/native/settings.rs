@@ -39,6 +39,8 @@ pub struct GatewaySettings {
     pub cors_before_authentication: bool,
     /// How keys of issuers are fetched (RequestAuthentication).
     pub jwks: JwksSettings,
+    /// What holds for all ways out of forward proxies.
+    pub egress: EgressSettings,
     /// Worker threads; 0 is one per core.
     pub workers: u32,
     /// How names are resolved.
@@ -60,6 +62,7 @@ impl Default for GatewaySettings {
             secrets: None,
             mesh_certificates: MeshCertificates::default(),
             jwks: JwksSettings::default(),
+            egress: EgressSettings::default(),
             proxy_protocol: None,
             cors_before_authentication: false,
             workers: 0,
@@ -237,6 +240,33 @@ pub struct JwksSettings {
     pub proxy: String,
     /// Networks that may be asked though they are link-local or a cloud's metadata service.
     pub allowed_addresses: Vec<String>,
+}
+
+/// What holds for all ways out of forward proxies (Sidecar listeners of protocol HTTP_PROXY).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct EgressSettings {
+    /// Networks that names may lead to though they are private or special.
+    pub allowed_addresses: Vec<String>,
+    /// What must be said in tunnels; default Verify.
+    pub tls_in_tunnel: Option<TlsInTunnel>,
+    /// Longest silence in a tunnel; default 10m.
+    pub idle_timeout: Option<Duration>,
+    /// Longest life of a tunnel; default none.
+    pub max_duration: Option<Duration>,
+    /// Bound on connecting; default 5s.
+    pub connect_timeout: Option<Duration>,
+}
+
+/// What must be said in tunnels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum TlsInTunnel {
+    /// On ports of protocol TLS and HTTPS, a handshake that names the host of CONNECT.
+    Verify,
+    /// The same on all ports.
+    Require,
+    /// Anything.
+    Off,
 }
 
 /// Bounds on what clients may do.

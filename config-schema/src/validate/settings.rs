@@ -7,7 +7,8 @@ use super::extension_provider;
 use crate::document::Resource;
 use crate::istio::mesh_config::MeshConfig;
 use crate::native::settings::{
-    GatewaySettings, JwksSettings, Limits, MAX_RETRY_BUFFER, ProxyProtocolSettings, RedisMode, RedisSettings, RedisTls,
+    EgressSettings, GatewaySettings, JwksSettings, Limits, MAX_RETRY_BUFFER, ProxyProtocolSettings, RedisMode,
+    RedisSettings, RedisTls,
 };
 use crate::problem::{Problems, Severity, code};
 use crate::value::{Cidr, host, substitution};
@@ -45,6 +46,7 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
         proxy_protocol,
         cors_before_authentication: _,
         jwks,
+        egress,
         workers,
         dns,
         limits,
@@ -76,6 +78,7 @@ fn check_one(check: &mut Check<'_, GatewaySettings>) {
         self::trusted_sources(check, trusted_sources);
     }
     fetching(check, jwks);
+    self::egress(check, egress);
     bounds(check, limits);
     mesh(check, mesh_config);
 }
@@ -110,6 +113,16 @@ fn fetching(check: &mut Check<'_, GatewaySettings>, settings: &JwksSettings) {
     for (index, network) in allowed_addresses.iter().enumerate() {
         check.expect(format_args!("spec.jwks.allowedAddresses[{index}]"), network.parse::<Cidr>().map(|_| ()));
     }
+}
+
+fn egress(check: &mut Check<'_, GatewaySettings>, it: &EgressSettings) {
+    let EgressSettings { allowed_addresses, tls_in_tunnel: _, idle_timeout, max_duration, connect_timeout } = it;
+    for (index, network) in allowed_addresses.iter().enumerate() {
+        check.expect(format_args!("spec.egress.allowedAddresses[{index}]"), network.parse::<Cidr>().map(|_| ()));
+    }
+    check.at_least_1ms("spec.egress.idleTimeout", *idle_timeout);
+    check.at_least_1ms("spec.egress.maxDuration", *max_duration);
+    check.at_least_1ms("spec.egress.connectTimeout", *connect_timeout);
 }
 
 fn redis(check: &mut Check<'_, GatewaySettings>, it: &RedisSettings) {

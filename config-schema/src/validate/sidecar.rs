@@ -6,7 +6,7 @@ use super::check::Check;
 use crate::document::Resource;
 use crate::istio::peer_authentication::PeerAuthentication;
 use crate::istio::sidecar::{EgressListener, Sidecar};
-use crate::problem::Problems;
+use crate::problem::{Problems, Severity, code};
 use crate::value::host;
 
 pub(super) fn check(resource: &Resource<Sidecar>, problems: &mut Problems) {
@@ -43,6 +43,14 @@ fn listener(check: &mut Check<'_, Sidecar>, at: &str, listener: &EgressListener)
         && !unix
     {
         check.port(format_args!("{at}.port.number"), port.number);
+    }
+    if port.as_ref().is_none_or(|it| !it.protocol.eq_ignore_ascii_case("HTTP_PROXY")) {
+        check.report(
+            code::NOT_HONOURED,
+            Severity::Warning,
+            format_args!("{at}.port"),
+            "a gateway has no clients to capture: only listeners of protocol HTTP_PROXY are served",
+        );
     }
     if port.is_none() && !bind.is_empty() {
         check.error(format_args!("{at}.bind"), "a bind address needs a port");

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::listener::connection::Connection;
+use crate::listener::http1::head::Role;
 use crate::listener::set::ListenerKey;
 use crate::listener::stream::{Arrival, GuardedStream};
 use crate::local_reply::LocalReply;
@@ -74,7 +75,7 @@ async fn connection<A: ServeHttp + Send + Sync + 'static>(
 ) {
     let id = stream.as_raw_fd();
     let key = ListenerKey { bind: local.ip(), port: local.port() };
-    let connection = Connection::new(key, local, peer, closing.clone(), None);
+    let connection = Connection::new((key, Role::Server), local, peer, closing.clone(), None);
     let mut stream = Box::new(GuardedStream::new(stream, connection, None, id));
     loop {
         match stream.read_head(PATIENCE, PATIENCE).await {

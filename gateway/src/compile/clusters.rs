@@ -101,6 +101,14 @@ impl<'a> Clusters<'a> {
         Ok(Target::Cluster(self.take(adjust(definition))))
     }
 
+    /// What a cluster of a host would be, for addresses that are found when a request comes.
+    pub(super) fn template(&self, name: &str, number: u16) -> Result<Definition, Box<Problem>> {
+        let service = self.registry.find(name).cloned();
+        let (name, service) = service.map_or_else(|| undeclared(name, name.to_owned(), ""), |it| (name.to_owned(), it));
+        let rules = self.registry.rules(&name, &service.namespace);
+        self.definition((&name, number), &service, &rules, None)
+    }
+
     fn take(&mut self, definition: Definition) -> Arc<Cluster> {
         if let Some(known) = self.made.get(&definition) {
             return Arc::clone(known);

@@ -13,6 +13,7 @@ mod base64;
 pub mod certificate_check;
 mod clusters;
 mod delegates;
+mod egress;
 mod external_authorization;
 mod forwarding;
 mod headers;
@@ -52,7 +53,8 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
     let mut clusters = clusters::Clusters::new(config, before);
     let mut tls_servers = tls_servers::TlsServers::new(config, before);
     let limits = rate_limit::RateLimits::lower(config)?;
-    let listeners = listeners::compile(config, &limits, &mut clusters, &mut tls_servers)?;
+    let mut listeners = listeners::compile(config, &limits, &mut clusters, &mut tls_servers)?;
+    listeners.extend(egress::listeners(config, &mut clusters)?);
     let keys: Vec<ListenerKey> = listeners.iter().map(|it| it.wanted.key).collect();
     let retired = before
         .into_iter()

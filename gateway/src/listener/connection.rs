@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::http1::head::Role;
 use super::set::ListenerKey;
 use super::tls::certificate::ClientCertificate;
 use crate::local_reply::Reason;
@@ -15,6 +16,8 @@ use crate::local_reply::Reason;
 pub struct Connection {
     /// The listener it came in by.
     pub listener: ListenerKey,
+    /// What the listener is to its clients.
+    pub role: Role,
     /// Address it was accepted on.
     pub local: SocketAddr,
     /// Address it came from.
@@ -74,7 +77,7 @@ impl Fault {
 impl Connection {
     /// A connection that was just accepted.
     pub fn new(
-        listener: ListenerKey,
+        (listener, role): (ListenerKey, Role),
         local: SocketAddr,
         peer: SocketAddr,
         closing: watch::Receiver<bool>,
@@ -82,6 +85,7 @@ impl Connection {
     ) -> Arc<Self> {
         Arc::new(Self {
             listener,
+            role,
             local,
             peer,
             secured,

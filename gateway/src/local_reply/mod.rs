@@ -6,6 +6,7 @@
 
 mod reason;
 pub mod credential_fault;
+pub mod egress_fault;
 pub mod token_fault;
 
 use std::ops::ControlFlow;

@@ -1,6 +1,7 @@
 //! Why the gateway answers by itself: a closed set, with status, flag, detail and text for each member.
 
 use super::credential_fault::CredentialFault;
+use super::egress_fault::EgressFault;
 use super::token_fault::TokenFault;
 
 /// Why the gateway answered, or ended an exchange, by itself.
@@ -40,6 +41,8 @@ pub enum Reason {
     RateLimitFailure,
     /// Too many requests of its kind are in flight.
     TooManyAtOnce,
+    /// A forward proxy does not reach the destination.
+    Egress(EgressFault),
     /// No virtual host or no route matches.
     NoRoute,
     /// The host belongs to a server that its client has to come to by a connection of its own (RFC 9110 §15.5.20).
@@ -92,6 +95,7 @@ impl Reason {
             Self::Forbidden | Self::ExternallyDenied | Self::ExternalFailure => 403,
             Self::BodyTooLong => 413,
             Self::RateLimited => 429,
+            Self::Egress(fault) => fault.status(),
             Self::NoRoute => 404,
             Self::Misdirected => 421,
             Self::HttpsRedirect | Self::Redirect => 301,
@@ -129,6 +133,7 @@ impl Reason {
             Self::ExternallyDenied | Self::ExternalFailure => "UAEX",
             Self::RateLimited | Self::TooManyAtOnce => "RL",
             Self::RateLimitFailure => "RLSE",
+            Self::Egress(_) => "-",
             Self::ClientGone => "DC",
             Self::BadPath
             | Self::Unauthenticated(_)
@@ -155,6 +160,7 @@ impl Reason {
             Self::BadPath => "path_normalization_failed",
             Self::OldProtocol => "low_version",
             Self::ConnectRefused => "connect_refused",
+            Self::Egress(fault) => fault.name(),
             Self::NoRoute => "route_not_found",
             Self::Misdirected => "misdirected_request",
             Self::Unauthenticated(fault) => fault.details(),
@@ -190,6 +196,7 @@ impl Reason {
             Self::Unauthenticated(fault) => fault.text(),
             Self::NoCredential(fault) => fault.text(),
             Self::Forbidden => "RBAC: access denied",
+            Self::Egress(fault) => fault.name(),
             Self::BodyTooLong => "Payload Too Large",
             Self::RateLimited => "rate limit exceeded",
             Self::TooManyAtOnce => "too many requests at once",
@@ -233,6 +240,7 @@ impl Reason {
     pub fn keeps_connection(self) -> bool {
         match self {
             Self::NoRoute
+            | Self::Egress(_)
             | Self::Unauthenticated(_)
             | Self::NoCredential(_)
             | Self::Forbidden

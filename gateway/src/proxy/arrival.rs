@@ -131,7 +131,7 @@ fn virtual_host(exchange: &Exchange, host: &str) -> Result<Arc<VirtualHost>, Rea
         }
         // The port serves something else since the connection was made.
         (Service::Http(_), Some(_)) | (Service::Tls(_), None) => return Err(Reason::Misdirected),
-        (Service::Tcp(_), _) => return Err(Reason::NoRoute),
+        (Service::Tcp(_) | Service::Proxy(_), _) => return Err(Reason::NoRoute),
     };
     hosts.find(host).map(Arc::clone).ok_or(Reason::NoRoute)
 }

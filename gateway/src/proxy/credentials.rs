@@ -73,7 +73,7 @@ async fn password(policy: &BasicAuthentication, headers: &HeaderMap) -> Result<O
     Ok(policy.outcome(headers, presented.as_ref()))
 }
 
-async fn is_right(policy: &BasicAuthentication, presented: &Presented) -> Result<bool, CredentialFault> {
+pub(super) async fn is_right(policy: &BasicAuthentication, presented: &Presented) -> Result<bool, CredentialFault> {
     let Some(check) = policy.check(presented) else { return Ok(false) };
     let _waiting = WAITING.try_acquire().map_err(|_| CredentialFault::Busy)?;
     let _checked = CHECKED.acquire().await.map_err(|_| CredentialFault::Busy)?;

@@ -50,6 +50,8 @@ pub(super) struct Entered {
 pub(super) enum Purpose {
     /// Requests.
     Http,
+    /// Requests and tunnels to destinations elsewhere.
+    Proxy,
     /// Being passed on, by this route if there is one.
     Tcp(Option<Arc<TcpRoute>>),
 }
@@ -106,13 +108,16 @@ impl Door {
         let listener = snapshot.listener(accepted.listener).map(Arc::clone);
         let table = match listener.as_deref() {
             Some(Listener { wanted: _, service: Service::Tls(table) }) => Some(table),
-            Some(Listener { wanted: _, service: Service::Http(_) | Service::Tcp(_) }) | None => None,
+            Some(Listener { wanted: _, service: Service::Http(_) | Service::Tcp(_) | Service::Proxy(_) }) | None => {
+                None
+            }
         };
         let inside = async {
             let (stream, early) = named(stream, accepted, &snapshot.settings.proxy_protocol).await?;
             let Some(table) = table else {
                 let purpose = match listener.as_deref().map(|it| &it.service) {
                     Some(Service::Tcp(route)) => Purpose::Tcp(route.clone()),
+                    Some(Service::Proxy(_)) => Purpose::Proxy,
                     Some(Service::Http(_) | Service::Tls(_)) | None => Purpose::Http,
                 };
                 return Some(Entered { io: ClientIo::Plain(Begun::new(stream, early)), secured: None, purpose });

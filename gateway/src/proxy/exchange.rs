@@ -1,6 +1,6 @@
 //! What one request carries from its birth to its access log line, as states.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,6 +10,7 @@ use pingora::Error;
 use pingora::protocols::Digest;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::proxy::Session;
+use tokio::io::DuplexStream;
 
 use super::attempt::Attempts;
 use super::mirror::Copies;
@@ -19,6 +20,7 @@ use crate::filter::external_authorization::Change;
 use crate::filter::grpc_web::Bridge;
 use crate::filter::rate_limit::Verdict;
 use crate::listener::connection::Connection;
+use crate::listener::set::ListenerKey;
 use crate::local_reply::Reason;
 use crate::quota::concurrency::Place;
 use crate::routing::request::Scheme;
@@ -53,6 +55,8 @@ pub struct Exchange {
     pub(super) held: Option<Bytes>,
     /// What rate limits say of it, if any are for it.
     pub(super) quota: Option<Box<Quota>>,
+    /// Where it leaves for, by a forward proxy.
+    pub(super) leaving: Option<Box<Leaving>>,
     /// Copies for others.
     pub(super) copies: Copies,
     /// Whether the answer that just came is not passed on, since another try follows.
@@ -62,6 +66,23 @@ pub struct Exchange {
     /// Whether the operator delayed it.
     pub(super) delayed: bool,
     pub(super) end: End,
+}
+
+/// Where a request leaves for, by a forward proxy.
+#[derive(Default)]
+pub(super) struct Leaving {
+    /// Name of the cluster.
+    pub(super) cluster: Box<str>,
+    /// Host, as the document has it.
+    pub(super) host: Box<str>,
+    /// Namespace of the document.
+    pub(super) namespace: Box<str>,
+    /// The end of a tunnel.
+    pub(super) endpoint: Option<SocketAddr>,
+    /// Bytes of a tunnel: from the client, and to it.
+    pub(super) bytes: (u64, u64),
+    /// What stands in for the client's connection while a tunnel has it.
+    pub(super) far: Option<DuplexStream>,
 }
 
 /// What rate limits say of a request.
@@ -139,6 +160,7 @@ impl Exchange {
             granted: Vec::new(),
             held: None,
             quota: None,
+            leaving: None,
             copies: Copies::default(),
             repeats_answer: false,
             bridge: None,
@@ -163,6 +185,11 @@ impl Exchange {
             Client::Unknown => None,
             Client::Known(client) => Some(client),
         }
+    }
+
+    /// The listener that it came in by.
+    pub(super) fn client_listener(&self) -> Option<ListenerKey> {
+        self.known().map(|it| it.connection.listener)
     }
 
     /// Whether its connection shall end after it.

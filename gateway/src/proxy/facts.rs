@@ -41,12 +41,12 @@ impl Facts for RequestFacts<'_> {
             Field::ResponseFlags => text(outcome::flag(self.exchange, self.error), out),
             Field::ResponseCodeDetails => text(outcome::details(self.session, self.exchange, self.error), out),
             Field::UpstreamTransportFailureReason => text(&self.exchange.end.transport, out),
-            Field::BytesReceived => display(self.session.body_bytes_read(), out),
-            Field::BytesSent => display(self.session.body_bytes_sent(), out),
+            Field::BytesReceived => display(self.session.body_bytes_read() as u64 + self.tunnelled().0, out),
+            Field::BytesSent => display(self.session.body_bytes_sent() as u64 + self.tunnelled().1, out),
             Field::Duration => display((Instant::now() - self.exchange.started).as_millis(), out),
             Field::ResponseDuration => self.exchange.attempts.first_byte.is_some_and(|it| display(it.as_millis(), out)),
-            Field::UpstreamHost => self.exchange.attempts.endpoint().is_some_and(|it| display(&it.address, out)),
-            Field::UpstreamCluster => self.exchange.forward().is_some_and(|(_, it)| text(it.target.name(), out)),
+            Field::UpstreamHost => self.upstream_host(out),
+            Field::UpstreamCluster => self.upstream_cluster(out),
             Field::UpstreamLocalAddress => text(&self.exchange.attempts.local, out),
             Field::DownstreamLocalAddress => self.exchange.known().is_some_and(|it| display(it.connection.local, out)),
             Field::DownstreamLocalAddressWithoutPort => {
@@ -75,6 +75,25 @@ impl Facts for RequestFacts<'_> {
 }
 
 impl RequestFacts<'_> {
+    /// Bytes of a tunnel: from the client, and to it.
+    fn tunnelled(&self) -> (u64, u64) {
+        self.exchange.leaving.as_ref().map_or((0, 0), |it| it.bytes)
+    }
+
+    fn upstream_host(&self, out: &mut Vec<u8>) -> bool {
+        match self.exchange.leaving.as_ref().and_then(|it| it.endpoint) {
+            Some(endpoint) => display(endpoint, out),
+            None => self.exchange.attempts.endpoint().is_some_and(|it| display(&it.address, out)),
+        }
+    }
+
+    fn upstream_cluster(&self, out: &mut Vec<u8>) -> bool {
+        match &self.exchange.leaving {
+            Some(leaving) => text(&leaving.cluster, out),
+            None => self.exchange.forward().is_some_and(|(_, it)| text(it.target.name(), out)),
+        }
+    }
+
     fn request(&self, header: &HeaderRef, out: &mut Vec<u8>) -> bool {
         let request = self.session.req_header();
         match header {

@@ -11,10 +11,22 @@ use super::exchange::Exchange;
 use super::limit::Stage;
 use super::mirror::Mirrors;
 use super::{arrival, consult, credentials, limit};
-use crate::local_reply::Flow;
+use crate::listener::http1::head::Role;
+use crate::local_reply::{Flow, LocalReply};
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
 use crate::upstream::client::Client;
+use crate::upstream::dns::Resolver;
+
+/// What becomes of a request.
+pub(super) enum Found {
+    /// It is forwarded.
+    Forward,
+    /// It is answered here.
+    Reply(LocalReply),
+    /// It was a tunnel, which ended.
+    Done,
+}
 
 /// What every request of one worker works with.
 pub struct Gateway {
@@ -23,23 +35,41 @@ pub struct Gateway {
     pub(super) worker: usize,
     client: Arc<Client>,
     pub(super) mirrors: Arc<Mirrors>,
+    pub(super) resolver: Resolver,
 }
 
 impl Gateway {
     /// The proxy of one worker.
-    pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>, worker: usize, client: Arc<Client>) -> Self {
+    pub fn new(
+        (live, telemetry): (Arc<Live>, Arc<Telemetry>),
+        worker: usize,
+        client: Arc<Client>,
+        resolver: Resolver,
+    ) -> Self {
         let mirrors = Arc::new(Mirrors::new(Arc::clone(&client)));
-        Self { live, telemetry, worker, client, mirrors }
+        Self { live, telemetry, worker, client, mirrors, resolver }
     }
 }
 
 impl Gateway {
     /// Finds out what becomes of a request.
-    pub(super) async fn find(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Flow> {
+    pub(super) async fn find(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Found> {
         let opened = match arrival::open(session, exchange) {
             Flow::Continue(it) => it,
-            Flow::Break(reply) => return Ok(Flow::Break(reply)),
+            Flow::Break(reply) => return Ok(Found::Reply(reply)),
         };
+        if exchange.known().is_some_and(|it| it.connection.role == Role::Proxy) {
+            // Boxed, so that requests that stay inside do not carry it.
+            return Box::pin(self.leave(session, exchange, opened)).await;
+        }
+        Ok(match self.route(session, exchange, opened).await? {
+            Flow::Continue(()) => Found::Forward,
+            Flow::Break(reply) => Found::Reply(reply),
+        })
+    }
+
+    /// Asks everybody who is to be asked about a request, and follows its route.
+    async fn route(&self, session: &mut Session, exchange: &mut Exchange, opened: Opened) -> Result<Flow> {
         if let refused @ Flow::Break(_) = self.limit(session, exchange, &opened, Stage::Before).await {
             return Ok(refused);
         }
@@ -80,7 +110,13 @@ impl Gateway {
     }
 
     /// Asks the rate limits of a stage, if there are any.
-    async fn limit(&self, session: &Session, exchange: &mut Exchange, opened: &Opened, stage: Stage) -> Flow {
+    pub(super) async fn limit(
+        &self,
+        session: &Session,
+        exchange: &mut Exchange,
+        opened: &Opened,
+        stage: Stage,
+    ) -> Flow {
         if !limit::concerns(exchange, stage) {
             return Flow::Continue(());
         }

@@ -11,6 +11,7 @@ mod arrival;
 mod attempt;
 mod client;
 mod client_cert;
+mod connect;
 mod consult;
 mod credentials;
 mod door;
@@ -20,6 +21,8 @@ mod grpc;
 mod flags;
 mod forward;
 mod gateway;
+mod leave;
+mod leave_credentials;
 mod limit;
 mod mirror;
 mod outcome;
@@ -44,6 +47,7 @@ use crate::upstream::connection::Unusable;
 use crate::upstream::retry::Failure;
 use attempt::Chance;
 use exchange::Exchange;
+use gateway::Found;
 pub use gateway::Gateway;
 
 /// More tries of one request than any policy admits; Pingora stops there.
@@ -79,11 +83,12 @@ impl ProxyHttp for Gateway {
         let found = self.find(session, exchange).await?;
         arrival::delay(exchange).await;
         let admitted = match found {
-            ControlFlow::Continue(()) => {
+            Found::Forward => {
                 grpc::bridge(session.req_header_mut(), exchange);
                 arrival::place(exchange, Instant::now)
             }
-            refused @ ControlFlow::Break(_) => refused,
+            Found::Reply(reply) => ControlFlow::Break(reply),
+            Found::Done => return Ok(true),
         };
         match admitted {
             ControlFlow::Continue(()) => Ok(false),

@@ -16,6 +16,10 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::series::{DestinationLabels, Observation};
 use crate::upstream::connections::Overflow;
 
+/// Where Istio counts what may not leave.
+const BLACK_HOLE: DestinationLabels<'static> =
+    DestinationLabels::Cluster { name: "BlackHoleCluster", host: "BlackHoleCluster", namespace: "unknown" };
+
 /// The status that the client got; 0 when it got none.
 pub(super) fn status(session: &Session) -> u16 {
     session.response_written().map_or(0, |it| it.status.as_u16())
@@ -127,6 +131,10 @@ fn observe<'a>(session: &Session, error: Option<&Error>, exchange: &'a Exchange)
     let request = session.req_header();
     let is_grpc = respond::is_grpc(&request.headers);
     let destination = match exchange.forward() {
+        _ if matches!(exchange.end.reason, Some(Reason::Egress(_))) => BLACK_HOLE,
+        _ if exchange.leaving.is_some() => exchange.leaving.as_deref().map_or(BLACK_HOLE, |it| {
+            DestinationLabels::Cluster { name: &it.cluster, host: &it.host, namespace: &it.namespace }
+        }),
         None => DestinationLabels::Unknown,
         Some((_, destination)) => match &destination.target {
             Target::Cluster(cluster) => DestinationLabels::Cluster {

@@ -20,6 +20,7 @@ use super::{Gateway, MAX_TRIES};
 use crate::listener::accept::{Accepted, Serve};
 use crate::listener::client_io::ClientIo;
 use crate::listener::connection::{Connection, Secured};
+use crate::listener::http1::head::Role;
 use crate::listener::limits::{ConnectionLimits, MAX_REQUESTS_PER_CONNECTION};
 use crate::listener::stream::{Arrival, GuardedStream};
 use crate::local_reply::{LocalReply, Reason};
@@ -28,6 +29,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::series::{DestinationLabels, Observation};
 use crate::telemetry::template::{Facts, Field};
 use crate::upstream::client::Client;
+use crate::upstream::dns::Resolver;
 
 /// Connections that a worker keeps to upstreams while nobody uses them.
 const UPSTREAM_POOL: usize = 4096;
@@ -40,7 +42,12 @@ pub struct ServeHttp {
 
 impl ServeHttp {
     /// The service of one worker, whose tasks run on `runtime`.
-    pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>, worker: usize, runtime: Handle) -> Self {
+    pub fn new(
+        (live, telemetry): (Arc<Live>, Arc<Telemetry>),
+        worker: usize,
+        runtime: Handle,
+        resolver: Resolver,
+    ) -> Self {
         let conf = ServerConf {
             threads: 1,
             max_retries: MAX_TRIES,
@@ -48,7 +55,8 @@ impl ServeHttp {
             ..ServerConf::default()
         };
         let client = Arc::new(Client::default());
-        let gateway = Gateway::new(Arc::clone(&live), Arc::clone(&telemetry), worker, Arc::clone(&client));
+        let shared = (Arc::clone(&live), Arc::clone(&telemetry));
+        let gateway = Gateway::new(shared, worker, Arc::clone(&client), resolver);
         let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
         let mut options = HttpServerOptions::default();
         options.h2c = true;
@@ -92,7 +100,8 @@ impl Run {
         let Entered { io, secured, purpose } = entered;
         let (accepted, ()) = accepted.exchange(io);
         match purpose {
-            Purpose::Http => self.http(accepted, secured).await,
+            Purpose::Http => self.http(accepted, Role::Server, secured).await,
+            Purpose::Proxy => self.http(accepted, Role::Proxy, secured).await,
             Purpose::Tcp(route) => {
                 let live = Arc::clone(&self.live);
                 let (telemetry, client) = (Arc::clone(&self.telemetry), Arc::clone(&self.client));
@@ -102,14 +111,14 @@ impl Run {
         }
     }
 
-    async fn http(&self, accepted: Accepted<ClientIo>, secured: Option<Secured>) {
+    async fn http(&self, accepted: Accepted<ClientIo>, role: Role, secured: Option<Secured>) {
         let Accepted { stream, listener, local, peer, mut closing, place } = accepted;
         let fd = stream.fd();
         let digest = SocketDigest::from_raw_fd(fd);
         // Asked for by each request; without this each would be a system call.
         drop(digest.peer_addr.set(Some(PeerAddr::Inet(peer))));
         drop(digest.local_addr.set(Some(PeerAddr::Inet(local))));
-        let connection = Connection::new(listener, local, peer, closing.clone(), secured);
+        let connection = Connection::new((listener, role), local, peer, closing.clone(), secured);
         let mut stream = Box::new(GuardedStream::new(stream, connection, Some(Arc::new(digest)), fd));
         let mut limits = self.live.pin().settings.connections;
         // A connection that says nothing at all is not idle yet, it is late.
@@ -129,6 +138,8 @@ impl Run {
                     self.refuse(&mut stream, reason).await;
                     break;
                 }
+                // A tunnel inside HTTP/2 is not offered.
+                Arrival::H2 if role == Role::Proxy => break,
                 Arrival::H2 => {
                     drop(self.proxy.process_new(stream, &closing).await);
                     break;

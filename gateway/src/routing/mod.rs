@@ -14,3 +14,4 @@ pub mod route;
 pub mod redirect;
 pub mod rewrite;
 pub mod tcp;
+pub mod way_out;

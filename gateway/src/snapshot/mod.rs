@@ -28,6 +28,7 @@ use crate::routing::host_table::HostTable;
 use crate::routing::limits::Staged;
 use crate::routing::path::Normalization;
 use crate::routing::tcp::TcpRoute;
+use crate::routing::way_out::WaysOut;
 use crate::telemetry::access_log::AccessLogFormat;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::definition::Definition;
@@ -171,6 +172,8 @@ pub enum Service {
     Tcp(Option<Arc<TcpRoute>>),
     /// TLS, by these servers.
     Tls(TlsTable),
+    /// Requests and tunnels to destinations elsewhere.
+    Proxy(Arc<WaysOut>),
 }
 
 impl Service {
@@ -180,6 +183,7 @@ impl Service {
             Self::Http(_) => "HTTP",
             Self::Tcp(_) => "TCP",
             Self::Tls(_) => "TLS",
+            Self::Proxy(_) => "HTTP_PROXY",
         }
     }
 }

@@ -74,6 +74,12 @@ impl Resolver {
         found.map(|it| it.iter().take(MAX_ADDRESSES).collect()).unwrap_or_default()
     }
 
+    /// All addresses of a name that needs no search list, and until when they are good; none when nobody answers.
+    pub async fn lookup(&self, name: &str) -> Option<(Vec<std::net::IpAddr>, std::time::Instant)> {
+        let found = self.inner.lookup_ip(format!("{name}.")).await.ok()?;
+        Some((found.iter().take(MAX_ADDRESSES).collect(), found.valid_until()))
+    }
+
     async fn resolve(&self, discovery: &DnsDiscovery) -> Option<Answer> {
         let mut answer = Answer { addresses: Vec::new(), valid: discovery.refresh };
         let mut any = false;

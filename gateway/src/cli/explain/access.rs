@@ -66,7 +66,7 @@ impl Teller<'_> {
         self.step("service", told);
     }
 
-    fn told(&mut self, told: Vec<Told<'_>>) {
+    pub(super) fn told(&mut self, told: Vec<Told<'_>>) {
         for Told { action, rule, fails } in told {
             let result = fails.map_or("matches".to_owned(), |it| format!("does not match, {it}"));
             let field = format!("spec.rules[{}]", rule.index);

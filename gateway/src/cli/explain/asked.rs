@@ -23,6 +23,8 @@ pub(super) struct Asked {
     pub(super) port: u16,
     /// Name in the TLS handshake, if it is not the host.
     pub(super) sni: Option<String>,
+    /// Whether a forward proxy is asked.
+    pub(super) by_proxy: bool,
     /// Address of the client.
     pub(super) client: Option<IpAddr>,
     /// Identity of the client's certificate, without `spiffe://`.
@@ -58,6 +60,7 @@ impl Asked {
         }
         Ok(Self {
             method: arguments.method.clone(),
+            by_proxy: arguments.proxy || arguments.method == "CONNECT",
             scheme,
             authority: host,
             target: url.path_and_query().map_or("/", |it| it.as_str()).to_owned(),

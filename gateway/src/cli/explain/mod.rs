@@ -3,6 +3,7 @@
 mod access;
 mod asked;
 mod credentials;
+mod egress;
 mod forwarding;
 mod limits;
 mod live;
@@ -49,9 +50,12 @@ pub(super) struct Arguments {
     /// The operator's port of a running gateway, whose endpoints and counts are told too.
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
+    /// Asks the forward proxy, with the whole URL; CONNECT does so anyway.
+    #[arg(long)]
+    proxy: bool,
     /// Method of the request.
     method: String,
-    /// URL of the request; its port chooses the listener.
+    /// URL of the request; its port chooses the listener. For CONNECT, `host:port`.
     url: String,
 }
 

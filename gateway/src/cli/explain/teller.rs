@@ -61,6 +61,9 @@ impl<'a> Teller<'a> {
     /// Takes the decision, and tells its steps.
     pub(super) fn decide(&mut self, snapshot: &Snapshot) {
         let asked = self.asked;
+        if asked.by_proxy {
+            return self.leave(snapshot);
+        }
         let Some(listener) = snapshot.listeners.iter().find(|it| it.wanted.key.port == asked.port) else {
             let ports: Vec<String> = snapshot.listeners.iter().map(|it| it.wanted.key.port.to_string()).collect();
             let known = if ports.is_empty() { "none".to_owned() } else { ports.join(", ") };
@@ -74,6 +77,7 @@ impl<'a> Teller<'a> {
         let hosts = match &listener.service {
             Service::Http(hosts) => Some(hosts),
             Service::Tls(table) => self.tls(table, &host),
+            Service::Proxy(_) => return self.leave(snapshot),
             Service::Tcp(_) => None,
         };
         let Some(hosts) = hosts else { return };

@@ -7,6 +7,10 @@
 use super::host;
 use crate::listener::limits::{MAX_HEAD_FIELDS, MAX_NAME_BYTES};
 use crate::local_reply::Reason;
+use crate::local_reply::egress_fault::EgressFault;
+
+/// The only scheme that a forward proxy is asked for with the whole URL.
+const HTTP: &[u8] = b"http://";
 
 /// How the body after a head ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +49,22 @@ pub fn is_hopeless(bytes: &[u8]) -> bool {
     false
 }
 
+/// What a listener is to its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The server they ask.
+    Server,
+    /// A proxy that they ask for others: by CONNECT, or with the whole URL.
+    Proxy,
+}
+
 /// Judges a head, its blank line included.
-pub fn judge(head: &[u8]) -> Result<Framing, Reason> {
+pub fn judge(head: &[u8], role: Role) -> Result<Framing, Reason> {
     if is_hopeless(head) {
         return Err(Reason::MalformedHead);
     }
     let mut lines = head.split(|it| *it == b'\n').map(|it| it.strip_suffix(b"\r").unwrap_or(it));
-    let request = request_line(lines.next().unwrap_or_default())?;
+    let request = request_line(lines.next().unwrap_or_default(), role)?;
     let mut fields = Fields::default();
     for line in lines.take_while(|it| !it.is_empty()) {
         fields.read(line)?;
@@ -63,9 +76,10 @@ pub fn judge(head: &[u8]) -> Result<Framing, Reason> {
 #[derive(Debug, Clone, Copy)]
 struct RequestLine<'a> {
     authority: Option<&'a [u8]>,
+    is_connect: bool,
 }
 
-fn request_line(line: &[u8]) -> Result<RequestLine<'_>, Reason> {
+fn request_line(line: &[u8], role: Role) -> Result<RequestLine<'_>, Reason> {
     let mut parts = line.split(|it| *it == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -79,22 +93,34 @@ fn request_line(line: &[u8]) -> Result<RequestLine<'_>, Reason> {
         b"HTTP/1.0" => return Err(Reason::OldProtocol),
         _ => return Err(Reason::MalformedHead),
     }
-    target_form(method, target)
+    target_form(method, target, role)
 }
 
 /// Origin, absolute, authority or asterisk form, whichever the method allows (RFC 9112 §3.2).
-fn target_form<'a>(method: &[u8], target: &'a [u8]) -> Result<RequestLine<'a>, Reason> {
+fn target_form<'a>(method: &[u8], target: &'a [u8], role: Role) -> Result<RequestLine<'a>, Reason> {
     if target.is_empty() || !target.iter().all(|it| is_target_byte(*it)) {
         return Err(Reason::MalformedHead);
     }
     if method == b"CONNECT" {
-        return if host::is_valid(target) { Err(Reason::ConnectRefused) } else { Err(Reason::MalformedHead) };
+        return match (host::is_valid(target), role) {
+            (true, Role::Proxy) => Ok(RequestLine { authority: Some(target), is_connect: true }),
+            (true, Role::Server) => Err(Reason::ConnectRefused),
+            (false, _) => Err(Reason::MalformedHead),
+        };
+    }
+    if role == Role::Proxy && !target.get(..HTTP.len()).is_some_and(|it| it.eq_ignore_ascii_case(HTTP)) {
+        // TLS is for the client to begin, in a tunnel; a path alone names no destination.
+        return Err(Reason::Egress(EgressFault::NoTarget));
     }
     if target == b"*" {
-        return if method == b"OPTIONS" { Ok(RequestLine { authority: None }) } else { Err(Reason::MalformedHead) };
+        return if method == b"OPTIONS" {
+            Ok(RequestLine { authority: None, is_connect: false })
+        } else {
+            Err(Reason::MalformedHead)
+        };
     }
     if target.starts_with(b"/") {
-        return Ok(RequestLine { authority: None });
+        return Ok(RequestLine { authority: None, is_connect: false });
     }
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (head, rest) = target.split_at_checked(scheme.len())?;
@@ -102,7 +128,9 @@ fn target_form<'a>(method: &[u8], target: &'a [u8]) -> Result<RequestLine<'a>, R
     });
     let authority = rest.and_then(|it| it.split(|it| matches!(it, b'/' | b'?')).next());
     match authority {
-        Some(authority) if host::is_valid(authority) => Ok(RequestLine { authority: Some(authority) }),
+        Some(authority) if host::is_valid(authority) => {
+            Ok(RequestLine { authority: Some(authority), is_connect: false })
+        }
         Some(_) | None => Err(Reason::MalformedHead),
     }
 }
@@ -176,6 +204,10 @@ impl<'a> Fields<'a> {
         if request.authority.is_some_and(|it| !it.eq_ignore_ascii_case(host)) {
             return Err(Reason::MalformedHead);
         }
+        if request.is_connect && (self.chunked || self.length.is_some_and(|it| it > 0)) {
+            // What follows belongs to the tunnel.
+            return Err(Reason::MalformedHead);
+        }
         match (self.chunked, self.length) {
             (true, Some(_)) => Err(Reason::MalformedHead),
             (true, None) => Ok(Framing::Chunked),
@@ -205,7 +237,7 @@ mod tests {
 
     #[track_caller]
     fn check(head: &str, expected: Result<Framing, Reason>) {
-        assert_eq!(judge(head.as_bytes()), expected, "{head:?}");
+        assert_eq!(judge(head.as_bytes(), Role::Server), expected, "{head:?}");
     }
 
     #[test]
@@ -275,6 +307,21 @@ mod tests {
         check("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", Err(Reason::ConnectRefused));
         let many = "X: y\r\n".repeat(MAX_HEAD_FIELDS);
         check(&format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"), Err(Reason::HeadTooLarge));
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_others_and_a_server_is_not() {
+        let judged =
+            |line: &str, host: &str| judge(format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes(), Role::Proxy);
+        assert_eq!(judged("CONNECT a:443", "a:443"), Ok(Framing::Empty));
+        assert_eq!(judged("GET HTTP://a/x", "a"), Ok(Framing::Empty));
+        assert_eq!(judged("CONNECT a:443", "b:443"), Err(Reason::MalformedHead));
+        assert_eq!(judged("CONNECT *", "a"), Err(Reason::MalformedHead));
+        for line in ["GET /", "GET https://a/", "OPTIONS *"] {
+            assert_eq!(judged(line, "a"), Err(Reason::Egress(EgressFault::NoTarget)), "{line}");
+        }
+        let body = "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nContent-Length: 3\r\n\r\n";
+        assert_eq!(judge(body.as_bytes(), Role::Proxy), Err(Reason::MalformedHead));
     }
 
     #[test]

@@ -99,6 +99,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         }
     }
 
+    /// Lets everything pass from here on: the inside of a tunnel.
+    pub fn open(&mut self) {
+        self.mode = Mode::Open;
+    }
+
     /// What is known of the connection.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
@@ -158,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         if length > MAX_HEAD_BYTES {
             return Some(Arrival::Refused(Reason::HeadTooLarge));
         }
-        Some(match head::judge(self.unread.get(..length).unwrap_or_default()) {
+        Some(match head::judge(self.unread.get(..length).unwrap_or_default(), self.connection.role) {
             Ok(framing) => {
                 self.mode = Mode::Message { head: length, body: BodyReader::new(framing) };
                 Arrival::Request

@@ -23,7 +23,8 @@ fn connect() -> (DuplexStream, GuardedStream<DuplexStream>) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let key = ListenerKey { bind: address.ip(), port: address.port() };
     let (_, closing) = watch::channel(false);
-    let connection = Connection::new(key, address, address, closing, None);
+    let connection =
+        Connection::new((key, crate::listener::http1::head::Role::Server), address, address, closing, None);
     (client, GuardedStream::new(server, connection, None, 1))
 }
 

@@ -1,0 +1,187 @@
+//! Lowers Sidecar listeners of protocol HTTP_PROXY to forward proxies: what they may reach is what ServiceEntries say.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config_schema::istio::service_entry::{Resolution, ServiceEntry, ServicePort};
+use config_schema::istio::shared::selects;
+use config_schema::istio::sidecar::{EgressListener, OutboundMode, Sidecar};
+use config_schema::native::settings::{EgressSettings, TlsInTunnel};
+use config_schema::value::Cidr;
+use config_schema::{Config, Problem, Resource};
+
+use super::clusters::Clusters;
+use super::origins;
+use super::registry::root_namespace;
+use super::visibility::{Exported, Viewer};
+use crate::listener::set::{ListenerKey, Wanted};
+use crate::network::Network;
+use crate::routing::way_out::{AllowedHost, AllowedPort, Carries, InTunnel, TunnelTerms, WaysOut};
+use crate::snapshot::{Listener, Service};
+
+/// Protocol of the listeners that are forward proxies.
+const PROXY: &str = "HTTP_PROXY";
+/// Longest silence in a tunnel, when the settings do not say.
+const IDLE: Duration = Duration::from_secs(600);
+/// Bound on connecting, when the settings do not say.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// The forward proxies of the Sidecars that are for this gateway.
+pub(super) fn listeners(config: &Config, clusters: &mut Clusters<'_>) -> Result<Vec<Arc<Listener>>, Box<Problem>> {
+    let mut out: Vec<Arc<Listener>> = Vec::new();
+    for sidecar in config.documents.sidecars.iter().filter(|it| is_ours(it, config)) {
+        for written in &sidecar.spec.egress {
+            let Some(key) = key(written, config) else { continue };
+            if out.iter().any(|it| it.wanted.key == key) {
+                continue;
+            }
+            let real_port = config.settings.port_map.get(&key.port.to_string()).copied().unwrap_or(key.port);
+            let ways = ways(config, sidecar, written, clusters)?;
+            out.push(Arc::new(Listener { wanted: Wanted { key, real_port }, service: Service::Proxy(Arc::new(ways)) }));
+        }
+    }
+    Ok(out)
+}
+
+fn is_ours(sidecar: &Resource<Sidecar>, config: &Config) -> bool {
+    let (node, namespace) = (&config.settings.node, &sidecar.metadata.namespace);
+    let selected = sidecar.spec.workload_selector.as_ref().is_none_or(|it| selects(&it.labels, &node.labels));
+    selected && (*namespace == node.namespace || namespace == root_namespace(&config.settings))
+}
+
+fn key(listener: &EgressListener, config: &Config) -> Option<ListenerKey> {
+    let port = listener.port.as_ref().filter(|it| it.protocol.eq_ignore_ascii_case(PROXY))?;
+    let bind = if listener.bind.is_empty() { &config.settings.bind_address } else { &listener.bind };
+    Some(ListenerKey { bind: bind.parse().ok()?, port: u16::try_from(port.number).ok()? })
+}
+
+/// Hosts with their entries, oldest entry first.
+type Entries<'a> = BTreeMap<String, Vec<&'a Resource<ServiceEntry>>>;
+
+fn ways(
+    config: &Config,
+    sidecar: &Resource<Sidecar>,
+    listener: &EgressListener,
+    clusters: &mut Clusters<'_>,
+) -> Result<WaysOut, Box<Problem>> {
+    let viewer = Viewer::new(&config.settings);
+    let mut entries: Entries<'_> = BTreeMap::new();
+    for entry in &config.documents.service_entries {
+        let namespace = &entry.metadata.namespace;
+        if !viewer.sees(Exported::ServiceEntry, &entry.spec.export_to, namespace) {
+            continue;
+        }
+        for host in entry.spec.hosts.iter().filter(|it| offers(listener, sidecar, namespace, it)) {
+            entries.entry(host.to_ascii_lowercase()).or_default().push(entry);
+        }
+    }
+    let mut hosts = Vec::new();
+    for (name, entries) in &entries {
+        hosts.push(host(config, name, entries, clusters)?);
+    }
+    let policy = sidecar.spec.outbound_traffic_policy.as_ref().and_then(|it| it.mode);
+    let others = match policy.unwrap_or(OutboundMode::RegistryOnly) {
+        OutboundMode::RegistryOnly => None,
+        OutboundMode::AllowAny | OutboundMode::AllowAnyDynamicDns => {
+            Some(Arc::new(clusters.template("passthrough.invalid", 80)?))
+        }
+    };
+    let settings = &config.settings.egress;
+    Ok(WaysOut::new(hosts, others, networks(&settings.allowed_addresses).into(), tunnels(settings)))
+}
+
+/// Whether a listener offers a host of a namespace (`namespace/host`, with wildcards).
+fn offers(listener: &EgressListener, sidecar: &Resource<Sidecar>, namespace: &str, host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    listener.hosts.iter().filter_map(|it| it.split_once('/')).any(|(wanted, pattern)| {
+        let of_namespace = match wanted {
+            "*" => true,
+            "." => namespace == sidecar.metadata.namespace,
+            "~" => false,
+            name => namespace == name,
+        };
+        let pattern = pattern.to_ascii_lowercase();
+        let of_host = pattern == "*"
+            || pattern == host
+            || pattern.strip_prefix('*').is_some_and(|it| host.strip_prefix('*').unwrap_or(&host).ends_with(it));
+        of_namespace && of_host
+    })
+}
+
+fn host(
+    config: &Config,
+    name: &str,
+    entries: &[&Resource<ServiceEntry>],
+    clusters: &mut Clusters<'_>,
+) -> Result<(AllowedHost, Vec<Network>), Box<Problem>> {
+    let mut ports: Vec<AllowedPort> = Vec::new();
+    let mut named = Vec::new();
+    for entry in entries {
+        named.extend(networks(&entry.spec.addresses));
+        for port in &entry.spec.ports {
+            let number = u16::try_from(port.number).unwrap_or_default();
+            if ports.iter().any(|it| it.number == number) {
+                continue;
+            }
+            ports.push(AllowedPort {
+                number,
+                carries: carries(&port.protocol),
+                dials: u16::try_from(port.target_port).ok().filter(|it| *it != 0).unwrap_or(number),
+                endpoints: endpoints(&entry.spec, port),
+                template: Arc::new(clusters.template(name, number)?),
+            });
+        }
+    }
+    let first = entries.first();
+    let host = AllowedHost {
+        name: name.into(),
+        namespace: first.map_or("", |it| it.metadata.namespace.as_str()).into(),
+        origin: first.map_or_else(Arc::default, |it| origins::of(it, config)),
+        ports: ports.into(),
+        networks: named.clone().into(),
+    };
+    Ok((host, named))
+}
+
+fn carries(protocol: &str) -> Carries {
+    match protocol.to_ascii_uppercase().as_str() {
+        "TLS" | "HTTPS" => Carries::Tls,
+        "TCP" | "MONGO" => Carries::Anything,
+        _ => Carries::Http,
+    }
+}
+
+/// The addresses that an entry names itself.
+fn endpoints(entry: &ServiceEntry, port: &ServicePort) -> Option<Box<[SocketAddr]>> {
+    if entry.resolution != Some(Resolution::Static) {
+        return None;
+    }
+    let usual = if port.target_port == 0 { port.number } else { port.target_port };
+    let each = entry.endpoints.iter().filter_map(|it| {
+        let address: IpAddr = it.address.parse().ok()?;
+        let number = it.ports.get(&port.name).copied().unwrap_or(usual);
+        Some(SocketAddr::new(address, u16::try_from(number).ok()?))
+    });
+    Some(each.collect())
+}
+
+fn networks(written: &[String]) -> Vec<Network> {
+    let parsed = written.iter().filter_map(|it| it.parse::<Cidr>().ok());
+    parsed.map(|it| Network::new(it.address(), it.prefix())).collect()
+}
+
+fn tunnels(settings: &EgressSettings) -> TunnelTerms {
+    let EgressSettings { allowed_addresses: _, tls_in_tunnel, idle_timeout, max_duration, connect_timeout } = settings;
+    TunnelTerms {
+        says: match tls_in_tunnel.unwrap_or(TlsInTunnel::Verify) {
+            TlsInTunnel::Verify => InTunnel::Verify,
+            TlsInTunnel::Require => InTunnel::Require,
+            TlsInTunnel::Off => InTunnel::Off,
+        },
+        idle: idle_timeout.map_or(IDLE, |it| it.0),
+        age: max_duration.map(|it| it.0),
+        connect: connect_timeout.map_or(CONNECT, |it| it.0),
+    }
+}

@@ -1,0 +1,136 @@
+//! Says which addresses nobody may be led to: those of machines' own surroundings, of private and special networks, of clouds' secrets.
+//!
+//! An address that carries another one inside (IPv4-mapped, NAT64, 6to4 …) is not public
+//! either, whatever it carries. Documents may name networks that are reached all the same.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::network::Network;
+
+/// IPv4 networks that are not public (IANA's registry of special-purpose addresses), and metadata services in public ones.
+const SPECIAL_V4: [(Ipv4Addr, u8); 18] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(168, 63, 129, 16), 32),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 0, 0, 0), 24),
+    (Ipv4Addr::new(192, 0, 2, 0), 24),
+    (Ipv4Addr::new(192, 31, 196, 0), 24),
+    (Ipv4Addr::new(192, 52, 193, 0), 24),
+    (Ipv4Addr::new(192, 88, 99, 0), 24),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    (Ipv4Addr::new(192, 175, 48, 0), 24),
+    (Ipv4Addr::new(198, 18, 0, 0), 15),
+    (Ipv4Addr::new(198, 51, 100, 0), 24),
+    (Ipv4Addr::new(203, 0, 113, 0), 24),
+    // Multicast and everything above it.
+    (Ipv4Addr::new(224, 0, 0, 0), 3),
+];
+
+/// IPv6 networks inside the global unicast space that are not public.
+const SPECIAL_V6: [(Ipv6Addr, u8); 5] = [
+    // Protocol assignments: Teredo, benchmarking, ORCHID.
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
+    // 6to4.
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
+    (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48),
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
+];
+
+/// Global unicast; everything else is local, mapped, translated, multicast or nobody's.
+const GLOBAL_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+
+/// Whether an address is one of the public internet.
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => !SPECIAL_V4.iter().any(|(base, prefix)| holds(IpAddr::V4(*base), *prefix, address)),
+        // Not brought into IPv4 form: an address in such clothes is nobody's on the wire.
+        IpAddr::V6(own) if own.to_ipv4_mapped().is_some() => false,
+        IpAddr::V6(_) => {
+            let (base, prefix) = GLOBAL_V6;
+            holds(IpAddr::V6(base), prefix, address)
+                && !SPECIAL_V6.iter().any(|(base, prefix)| holds(IpAddr::V6(*base), *prefix, address))
+        }
+    }
+}
+
+fn holds(base: IpAddr, prefix: u8, address: IpAddr) -> bool {
+    Network::new(base, prefix).contains(address)
+}
+
+/// Whether an address may be dialled: it is public, or in a network that somebody named.
+pub fn admits(address: IpAddr, named: &[Network]) -> bool {
+    let mapped = matches!(address, IpAddr::V6(it) if it.to_ipv4_mapped().is_some());
+    is_public(address) || (!mapped && named.iter().any(|it| it.contains(address)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn special_addresses_are_not_public_in_any_clothes() {
+        for text in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.9",
+            "100.100.100.200",
+            "127.0.0.1",
+            "168.63.129.16",
+            "169.254.169.254",
+            "169.254.170.2",
+            "172.31.255.255",
+            "192.0.0.192",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.0.1",
+            "198.19.0.1",
+            "198.51.100.7",
+            "203.0.113.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::127.0.0.1",
+            "::ffff:8.8.8.8",
+            "::ffff:127.0.0.1",
+            "::ffff:0:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::a9fe:a9fe",
+            "100::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "2002:a00:1::",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "5f00::1",
+            "4000::1",
+        ] {
+            assert!(!is_public(address(text)), "{text}");
+        }
+        for text in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::1", "2001:4860::8888"] {
+            assert!(is_public(address(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn named_networks_are_reached_and_nothing_beside_them() {
+        let named = [Network::new(address("10.1.2.0"), 24)];
+        assert!(admits(address("10.1.2.3"), &named));
+        assert!(!admits(address("10.1.3.3"), &named));
+        assert!(!admits(address("::ffff:10.1.2.3"), &named), "not in IPv6 clothes");
+    }
+}

@@ -1,0 +1,223 @@
+//! Carries a tunnel (CONNECT): checks what is said first, connects to a vetted address, and passes bytes both ways.
+//!
+//! Where TLS is expected, nothing reaches the destination before the client's first message
+//! was read whole and names the host that was asked for. The client's connection is taken
+//! from Pingora, which knows no tunnels; a stand-in that remembers the head stays with it,
+//! so that the exchange is logged and counted like any other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use tokio::io::{AsyncWriteExt as _, duplex};
+use tokio::net::TcpStream;
+
+use super::exchange::Exchange;
+use super::gateway::{Found, Gateway};
+use super::leave::Plan;
+use crate::egress::target::Host;
+use crate::l4::relay::{self, Bounds, End, Meter};
+use crate::listener::client_io::ClientIo;
+use crate::listener::set::ListenerKey;
+use crate::listener::stream::GuardedStream;
+use crate::listener::tls::hello::{self, Alert, Bad};
+use crate::local_reply::egress_fault::EgressFault;
+use crate::local_reply::{LocalReply, Reason};
+use crate::routing::way_out::{Carries, InTunnel, TunnelTerms, Use};
+use crate::snapshot::{Live, Service};
+use crate::telemetry::series::DestinationLabels;
+
+/// Bound on the client's first message.
+const HELLO: Duration = Duration::from_secs(5);
+/// How long a tunnel lasts whose destination is not allowed any more.
+const GRACE: Duration = Duration::from_secs(30);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// What a client is told when its tunnel begins.
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+
+type Inside = Box<GuardedStream<ClientIo>>;
+
+/// Carries a tunnel until it ends, or says why there is none.
+pub(super) async fn tunnel(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    plan: Plan,
+    gateway: &Gateway,
+) -> Result<Found> {
+    let terms = plan.ways.tunnels;
+    let listens = match terms.says {
+        InTunnel::Verify => plan.way.port().is_none_or(|it| it.carries == Carries::Tls),
+        InTunnel::Require => true,
+        InTunnel::Off => false,
+    };
+    let mut ready = None;
+    if !listens {
+        match dial(&plan, terms).await {
+            Ok(it) => ready = Some(it),
+            Err(reason) => {
+                exchange.end.reason = Some(reason);
+                return Ok(Found::Reply(LocalReply::because(reason)));
+            }
+        }
+    }
+    let mut stream = take_over(session, exchange).await?;
+    if stream.write_all(ESTABLISHED).await.is_err() || stream.flush().await.is_err() {
+        exchange.end.reason = Some(Reason::ClientGone);
+        return Ok(Found::Done);
+    }
+    let begun = if listens { first_message(&mut stream, &plan).await } else { Ok(Bytes::new()) };
+    let upstream = match (begun, ready) {
+        (Err(fault), _) => Err(Reason::Egress(fault)),
+        (Ok(early), Some(upstream)) => Ok((early, upstream)),
+        (Ok(early), None) => dial(&plan, terms).await.map(|it| (early, it)),
+    };
+    match upstream {
+        Ok((early, upstream)) => carry(exchange, (stream, upstream), early, (plan, gateway)).await,
+        Err(reason) => {
+            exchange.end.reason = Some(reason);
+            if let Reason::Egress(fault) = reason {
+                exchange.end.details = Some(format!("{}[{}]", fault.name(), plan.target).into());
+            }
+            // The client may be gone already.
+            drop(stream.shutdown().await);
+        }
+    }
+    Ok(Found::Done)
+}
+
+/// The client's connection; a stand-in with the same head stays with Pingora.
+async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<Inside> {
+    let lost = |what: &'static str| Error::explain(ErrorType::InternalError, what);
+    let head = session.req_header().as_owned_parts();
+    let (near, mut far) = duplex(64 * 1024);
+    let mut text =
+        format!("CONNECT {} HTTP/1.1\r\n", head.headers.get("host").and_then(|it| it.to_str().ok()).unwrap_or("-"));
+    for (name, value) in &head.headers {
+        text.push_str(&format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes())));
+    }
+    text.push_str("\r\n");
+    far.write_all(text.as_bytes()).await.map_err(|_| lost("no room for the head"))?;
+    let mut stand_in = ServerSession::new_http1(Box::new(near));
+    stand_in.read_request().await?;
+    session.set_keepalive(Some(1));
+    let real = std::mem::replace(session.as_downstream_mut(), stand_in);
+    let reused = real.finish().await?.ok_or_else(|| lost("the connection is gone"))?;
+    let (stream, _) = reused.into_parts();
+    let mut stream: Inside = stream.into_any().downcast().map_err(|_| lost("the connection is not ours"))?;
+    stream.open();
+    if let Some(leaving) = exchange.leaving.as_mut() {
+        leaving.far = Some(far);
+    }
+    let answer = ResponseHeader::build(200, Some(0))?;
+    session.write_response_header(Box::new(answer), true).await?;
+    Ok(stream)
+}
+
+/// Reads the client's first message, which must name the host that it asked for.
+async fn first_message(stream: &mut Inside, plan: &Plan) -> Result<Bytes, EgressFault> {
+    let read = tokio::time::timeout(HELLO, hello::read(stream, &[])).await;
+    let hello = match read {
+        Ok(Ok(hello)) => hello,
+        Ok(Err(Bad::Refused(told))) => {
+            tell(stream, &told).await;
+            return Err(EgressFault::NoHello);
+        }
+        Ok(Err(Bad::Gone(_))) | Err(_) => return Err(EgressFault::NoHello),
+    };
+    let is_meant = match &plan.target.host {
+        Host::Name(name) => *hello.server_name == **name,
+        // Nobody names an address in a handshake (RFC 6066 §3).
+        Host::Address(_) => {
+            hello.server_name.is_empty() || plan.way.host().is_some_and(|it| it.name == hello.server_name)
+        }
+    };
+    if !is_meant {
+        tell(stream, &hello::alert(Alert::UnrecognizedName)).await;
+        return Err(EgressFault::ServerName);
+    }
+    Ok(hello.bytes)
+}
+
+async fn tell(stream: &mut Inside, bytes: &[u8]) {
+    if stream.write_all(bytes).await.is_ok() {
+        // A client that is gone does not hear it.
+        stream.flush().await.unwrap_or_default();
+    }
+}
+
+/// A connection to the first vetted address that answers.
+async fn dial(plan: &Plan, terms: TunnelTerms) -> Result<TcpStream, Reason> {
+    for address in &plan.addresses {
+        if let Ok(Ok(stream)) = tokio::time::timeout(terms.connect, TcpStream::connect(address)).await {
+            // Only a matter of speed.
+            stream.set_nodelay(true).unwrap_or_default();
+            return Ok(stream);
+        }
+    }
+    Err(Reason::ConnectFailure)
+}
+
+/// Passes bytes both ways until the tunnel ends.
+async fn carry(
+    exchange: &mut Exchange,
+    (stream, mut upstream): (Inside, TcpStream),
+    early: Bytes,
+    (plan, gateway): (Plan, &Gateway),
+) {
+    let endpoint = upstream.peer_addr().ok();
+    let leaving = exchange.leaving.get_or_insert_default();
+    leaving.endpoint = endpoint;
+    let labels =
+        DestinationLabels::Cluster { name: &leaving.cluster, host: &leaving.host, namespace: &leaving.namespace };
+    let counters = gateway.telemetry.tcp.counters(labels);
+    counters.opened.inc();
+    let (up, down) = (Meter::new(counters.received), Meter::new(counters.sent));
+    let terms = plan.ways.tunnels;
+    let bounds = Bounds { idle: Some(terms.idle), age: terms.age };
+    let key = exchange.client_listener();
+    let end = if upstream.write_all(&early).await.is_ok() {
+        tokio::select! {
+            end = relay::relay(stream, upstream, bounds, (&up, &down)) => end,
+            () = revoked(&gateway.live, key, &plan) => End::Aged,
+        }
+    } else {
+        End::Broken
+    };
+    let flag = match end {
+        End::Done | End::Broken => "-",
+        End::Idle => "SI",
+        End::Aged => "DT",
+    };
+    let leaving = exchange.leaving.get_or_insert_default();
+    leaving.bytes = (up.bytes() + early.len() as u64, down.bytes());
+    let labels =
+        DestinationLabels::Cluster { name: &leaving.cluster, host: &leaving.host, namespace: &leaving.namespace };
+    gateway.telemetry.tcp.close(labels, flag);
+}
+
+/// Ends some time after a configuration does not allow the destination any more.
+async fn revoked(live: &Arc<Live>, key: Option<ListenerKey>, plan: &Plan) {
+    let mut generation = live.pin().generation;
+    let mut since: Option<tokio::time::Instant> = None;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let snapshot = live.pin();
+        if snapshot.generation != generation {
+            generation = snapshot.generation;
+            let listener = key.and_then(|it| snapshot.listener(it));
+            let allowed = listener.is_some_and(|it| match &it.service {
+                Service::Proxy(ways) => ways.decide(&plan.target, Use::Tunnel).is_ok(),
+                Service::Http(_) | Service::Tcp(_) | Service::Tls(_) => false,
+            });
+            since = if allowed { None } else { Some(since.unwrap_or_else(tokio::time::Instant::now)) };
+        }
+        if since.is_some_and(|it| it.elapsed() >= GRACE) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Lets requests of a forward proxy's clients out, or says why not.
+//!
+//! The order is a promise: the destination has its one form before anything judges it; who
+//! asks is known, and allowed by the policies, before it is looked up what the documents
+//! allow; no name is looked up that is not allowed; and what is dialled was vetted.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderName, Method, header};
+use pingora::Result as Outcome;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use super::arrival::Opened;
+use super::exchange::{Exchange, Leaving, Way as Taken};
+use super::gateway::{Found, Gateway};
+use super::limit::Stage;
+use super::{access, connect, leave_credentials};
+use crate::egress::target::{Host, Target};
+use crate::local_reply::egress_fault::EgressFault;
+use crate::local_reply::{Flow, LocalReply, Reason};
+use crate::origin::DocumentOrigin;
+use crate::routing::rewrite::PathRewrite;
+use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteOrigin};
+use crate::routing::way_out::{Use, Way, WaysOut};
+use crate::snapshot::Service;
+use crate::upstream::address::Address;
+use crate::upstream::cluster::Cluster;
+use crate::upstream::definition::{self, Definition, Discovery, Member};
+use crate::upstream::dns::Resolver;
+use crate::upstream::endpoint::Place;
+use crate::upstream::retry::Policy;
+
+/// How long addresses are used at most before a name is looked up again.
+const FRESH: Duration = Duration::from_secs(60);
+/// How long a cluster outlives its addresses, in case the same are found again.
+const KEPT: Duration = Duration::from_secs(60);
+/// Bound on looking a name up.
+const LOOKUP: Duration = Duration::from_secs(5);
+/// Port of requests that name none.
+const HTTP_PORT: u16 = 80;
+/// Headers that speak of the inside; nothing outside learns them.
+const INSIDE: [HeaderName; 7] = [
+    header::PROXY_AUTHORIZATION,
+    header::FORWARDED,
+    header::VIA,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+];
+/// Prefixes of more such headers.
+const INSIDE_PREFIXES: [&str; 2] = ["x-forwarded-", "x-envoy-"];
+
+/// A destination that may be reached, with the addresses that were vetted.
+pub(super) struct Plan {
+    pub(super) ways: Arc<WaysOut>,
+    pub(super) target: Target,
+    pub(super) way: Way,
+    pub(super) addresses: Vec<SocketAddr>,
+    until: Instant,
+}
+
+impl Gateway {
+    /// Finds out what becomes of a request for a destination elsewhere.
+    pub(super) async fn leave(&self, session: &mut Session, exchange: &mut Exchange, opened: Opened) -> Outcome<Found> {
+        let is_connect = session.req_header().method == Method::CONNECT;
+        let (ways, target) = match destination(session.req_header(), exchange, &opened) {
+            Flow::Continue(it) => it,
+            Flow::Break(reply) => return Ok(Found::Reply(reply)),
+        };
+        if let Flow::Break(reply) = self.admits(session, exchange, &opened).await {
+            return Ok(Found::Reply(reply));
+        }
+        let usage = if is_connect { Use::Tunnel } else { Use::Requests };
+        let own = exchange.known().map(|it| it.connection.local.ip().to_canonical());
+        let planned = plan((&self.resolver, own), ways, target.clone(), usage).await;
+        let plan = match planned {
+            Ok(it) => it,
+            Err(fault) => return Ok(Found::Reply(refuse(exchange, &target, fault))),
+        };
+        note(exchange, &plan);
+        if is_connect {
+            return connect::tunnel(session, exchange, plan, self).await;
+        }
+        clean(session.req_header_mut());
+        match route(&plan) {
+            Some(route) => {
+                exchange.way = Taken::Forwarded(route, 0);
+                Ok(Found::Forward)
+            }
+            None => Ok(Found::Reply(refuse(exchange, &target, EgressFault::Protocol))),
+        }
+    }
+
+    /// Who asks, whether the policies allow it, and how often.
+    async fn admits(&self, session: &mut Session, exchange: &mut Exchange, opened: &Opened) -> Flow {
+        self.limit(session, exchange, opened, Stage::Before).await?;
+        let metrics = &self.telemetry.metrics.access;
+        leave_credentials::identify(session.req_header(), exchange, metrics).await?;
+        access::authorize(session.req_header(), exchange, opened, metrics)?;
+        self.limit(session, exchange, opened, Stage::Behind).await
+    }
+}
+
+/// The destination in its one form, and the table that judges it.
+fn destination(request: &RequestHeader, exchange: &mut Exchange, opened: &Opened) -> Flow<(Arc<WaysOut>, Target)> {
+    let key = exchange.known().map(|it| it.connection.listener);
+    let listener = key.and_then(|it| exchange.snapshot.listener(it)).map(Arc::clone);
+    let Some(Service::Proxy(ways)) = listener.as_deref().map(|it| &it.service) else {
+        // The port serves something else since the connection was made.
+        exchange.end.reason = Some(Reason::Misdirected);
+        return Flow::Break(LocalReply::because(Reason::Misdirected));
+    };
+    let usual = (request.method != Method::CONNECT).then_some(HTTP_PORT);
+    match Target::parse(&opened.authority, usual) {
+        Ok(target) if request.method != Method::TRACE => Flow::Continue((Arc::clone(ways), target)),
+        Ok(_) | Err(_) => {
+            let reason = Reason::Egress(EgressFault::NoTarget);
+            exchange.end.reason = Some(reason);
+            Flow::Break(LocalReply::because(reason))
+        }
+    }
+}
+
+/// Decides about a destination, and finds and vets its addresses.
+async fn plan(
+    (resolver, own): (&Resolver, Option<IpAddr>),
+    ways: Arc<WaysOut>,
+    target: Target,
+    usage: Use,
+) -> Result<Plan, EgressFault> {
+    let way = ways.decide(&target, usage)?;
+    let now = Instant::now();
+    let port = way.port().map_or(target.port, |it| it.dials);
+    let at = |it: IpAddr| SocketAddr::new(it, port);
+    let (addresses, until) = match (way.port().and_then(|it| it.endpoints.as_ref()), &target.host) {
+        (Some(named), _) => (named.to_vec(), now + FRESH),
+        (None, Host::Address(address)) => (vec![at(*address)], now + FRESH),
+        (None, Host::Name(name)) => {
+            let found = tokio::time::timeout(LOOKUP, resolver.lookup(name)).await;
+            let (addresses, until) = found.ok().flatten().ok_or(EgressFault::Unresolved)?;
+            (addresses.into_iter().map(at).collect(), until.min(now + FRESH))
+        }
+    };
+    // What the document names itself was vetted by who wrote it.
+    let is_named = way.port().is_some_and(|it| it.endpoints.is_some());
+    let vetted: Vec<SocketAddr> =
+        addresses.into_iter().filter(|it| is_named || ways.admits(&way, &target, (it.ip(), own))).collect();
+    if vetted.is_empty() {
+        return Err(EgressFault::Address);
+    }
+    Ok(Plan { ways, target, way, addresses: vetted, until })
+}
+
+/// Refuses a destination; the client learns which one, and a word for the reason.
+fn refuse(exchange: &mut Exchange, target: &Target, fault: EgressFault) -> LocalReply {
+    let reason = Reason::Egress(fault);
+    exchange.end.reason = Some(reason);
+    exchange.end.details = Some(format!("{}[{target}]", fault.name()).into());
+    let mut reply = LocalReply::because(reason);
+    reply.body = format!("{target}: {}\n", fault.name()).into();
+    reply
+}
+
+/// Notes where a request goes, for metrics and logs.
+fn note(exchange: &mut Exchange, plan: &Plan) {
+    let (host, namespace) = match plan.way.host() {
+        Some(host) => (host.name.clone(), host.namespace.clone()),
+        None => ("PassthroughCluster".into(), "unknown".into()),
+    };
+    let cluster = match plan.way.host() {
+        Some(_) => definition::name(&host, plan.target.port, ""),
+        None => host.to_string(),
+    };
+    exchange.leaving = Some(Box::new(Leaving { cluster: cluster.into(), host, namespace, ..Leaving::default() }));
+}
+
+/// Takes out what speaks of the inside.
+fn clean(request: &mut RequestHeader) {
+    let told =
+        |it: &HeaderName| INSIDE.contains(it) || INSIDE_PREFIXES.iter().any(|prefix| it.as_str().starts_with(prefix));
+    let names: Vec<HeaderName> = request.headers.keys().filter(|it| told(it)).cloned().collect();
+    for name in names {
+        request.remove_header(&name);
+    }
+}
+
+/// The route to the vetted addresses; kept while they are fresh.
+fn route(plan: &Plan) -> Option<Arc<Route>> {
+    if let Some(known) = plan.ways.kept(&plan.target, Instant::now()).filter(|it| leads_to(it, &plan.addresses)) {
+        return Some(known);
+    }
+    let template = plan.way.port().map(|it| &it.template).or(plan.ways.others.as_ref())?;
+    let member = |it: &SocketAddr| Member { target: Address::Inet(*it), weight: 1, place: Place::default() };
+    let definition = Definition {
+        host: plan.target.host.to_string().into(),
+        port: plan.target.port,
+        discovery: Discovery::Static(plan.addresses.iter().map(member).collect()),
+        ..Definition::clone(template)
+    };
+    let cluster = Arc::new(Cluster::new(definition, None, Instant::now()));
+    let destination = Destination {
+        weight: 1,
+        target: route::Target::Cluster(cluster),
+        authority: None,
+        request_edits: Arc::default(),
+        response_edits: Arc::default(),
+    };
+    let forward = Forward {
+        destinations: [destination].into(),
+        total_weight: 1,
+        rewrite: PathRewrite::Keep,
+        timeout: None,
+        retry: Arc::new(Policy::default()),
+        mirrors: Box::default(),
+    };
+    let route = Arc::new(Route {
+        name: "egress".into(),
+        stat_prefix: None,
+        origin: RouteOrigin { service: Arc::new(DocumentOrigin::default()), rule: 0, condition: None },
+        path: PathPattern::Any,
+        conditions: Box::default(),
+        action: Action::Forward(Box::new(forward)),
+        response_edits: Arc::default(),
+        fault: None,
+        cors: None,
+        limits: None,
+    });
+    plan.ways.keep(plan.target.clone(), Arc::clone(&route), plan.until + KEPT);
+    Some(route)
+}
+
+/// Whether a route has just these addresses.
+fn leads_to(route: &Route, addresses: &[SocketAddr]) -> bool {
+    let Action::Forward(forward) = &route.action else { return false };
+    let Some(route::Target::Cluster(cluster)) = forward.destinations.first().map(|it| &it.target) else { return false };
+    let Discovery::Static(members) = &cluster.definition().discovery else { return false };
+    members.len() == addresses.len()
+        && members.iter().zip(addresses).all(|(it, address)| it.target == Address::Inet(*address))
+}

@@ -1,0 +1,236 @@
+//! Which destinations a forward proxy may reach, and how: exact hosts, then the longest wildcard, then addresses.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+
+use super::route::Route;
+use crate::egress::guard;
+use crate::egress::target::{Host, Target};
+use crate::local_reply::egress_fault::EgressFault;
+use crate::network::Network;
+use crate::origin::DocumentOrigin;
+use crate::upstream::definition::Definition;
+
+/// Names whose routes are kept while their addresses are good.
+const MAX_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("it is more than none");
+
+/// What is asked of a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Requests that are read here.
+    Requests,
+    /// A tunnel.
+    Tunnel,
+}
+
+/// What a port carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    /// Requests.
+    Http,
+    /// TLS.
+    Tls,
+    /// Anything.
+    Anything,
+}
+
+/// What must be said in a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InTunnel {
+    /// On ports of TLS, a handshake with the host's name.
+    Verify,
+    /// On all ports.
+    Require,
+    /// Anything.
+    Off,
+}
+
+/// How tunnels behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelTerms {
+    /// What must be said in them.
+    pub says: InTunnel,
+    /// Longest silence.
+    pub idle: Duration,
+    /// Longest life; no bound when absent.
+    pub age: Option<Duration>,
+    /// Bound on connecting.
+    pub connect: Duration,
+}
+
+/// A host that documents allow.
+#[derive(Debug)]
+pub struct AllowedHost {
+    /// As it is written.
+    pub name: Box<str>,
+    /// Namespace of the document.
+    pub namespace: Box<str>,
+    /// The document.
+    pub origin: Arc<DocumentOrigin>,
+    /// Its ports.
+    pub ports: Box<[AllowedPort]>,
+    /// Networks that it may lead to though they are not public.
+    pub networks: Box<[Network]>,
+}
+
+/// A port of it.
+#[derive(Debug)]
+pub struct AllowedPort {
+    /// The number.
+    pub number: u16,
+    /// What it carries.
+    pub carries: Carries,
+    /// Port that is dialled.
+    pub dials: u16,
+    /// Addresses that the document names; absent looks the name up.
+    pub endpoints: Option<Box<[SocketAddr]>>,
+    /// How requests go there, but for the addresses.
+    pub template: Arc<Definition>,
+}
+
+/// All destinations of a forward proxy.
+#[derive(Debug)]
+pub struct WaysOut {
+    exact: HashMap<Box<str>, Arc<AllowedHost>>,
+    /// By what follows the star and its dot.
+    wildcards: HashMap<Box<str>, Arc<AllowedHost>>,
+    addresses: Vec<(Network, Arc<AllowedHost>)>,
+    /// How hosts are reached that nobody names, if they are.
+    pub others: Option<Arc<Definition>>,
+    /// Networks that may be reached though they are not public, by any name.
+    pub networks: Box<[Network]>,
+    /// How tunnels behave.
+    pub tunnels: TunnelTerms,
+    kept: Mutex<LruCache<Target, (Arc<Route>, Instant)>>,
+}
+
+/// A destination that may be reached.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// As a document says.
+    Named(Arc<AllowedHost>, usize),
+    /// Though nobody names it.
+    Unnamed,
+}
+
+impl WaysOut {
+    /// The table of these hosts; several of one name become one.
+    pub fn new(
+        hosts: Vec<(AllowedHost, Vec<Network>)>,
+        others: Option<Arc<Definition>>,
+        networks: Box<[Network]>,
+        tunnels: TunnelTerms,
+    ) -> Self {
+        let mut ways = Self {
+            exact: HashMap::new(),
+            wildcards: HashMap::new(),
+            addresses: Vec::new(),
+            others,
+            networks,
+            tunnels,
+            kept: Mutex::new(LruCache::new(MAX_KEPT)),
+        };
+        for (host, addresses) in hosts {
+            let host = Arc::new(host);
+            ways.addresses.extend(addresses.into_iter().map(|it| (it, Arc::clone(&host))));
+            match host.name.strip_prefix("*.") {
+                Some(suffix) => ways.wildcards.entry(suffix.into()).or_insert(host),
+                None => ways.exact.entry(host.name.clone()).or_insert(host),
+            };
+        }
+        ways
+    }
+
+    /// Every host, for people.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<AllowedHost>> {
+        self.exact.values().chain(self.wildcards.values())
+    }
+
+    /// The document that allows a destination, whatever its port.
+    pub fn find(&self, host: &Host) -> Option<&Arc<AllowedHost>> {
+        match host {
+            Host::Name(name) => self.exact.get(name).or_else(|| {
+                let mut rest: &str = name;
+                std::iter::from_fn(|| {
+                    rest = rest.split_once('.')?.1;
+                    Some(rest)
+                })
+                .find_map(|suffix| self.wildcards.get(suffix))
+            }),
+            Host::Address(address) => {
+                let found = self.addresses.iter().find(|(network, _)| names(network, *address));
+                found.map(|(_, host)| host)
+            }
+        }
+    }
+
+    /// Whether a destination may be reached, before anything is looked up.
+    pub fn decide(&self, target: &Target, usage: Use) -> Result<Way, EgressFault> {
+        let Some(host) = self.find(&target.host) else {
+            return if self.others.is_some() { Ok(Way::Unnamed) } else { Err(EgressFault::Host) };
+        };
+        let Some(index) = host.ports.iter().position(|it| it.number == target.port) else {
+            return if self.others.is_some() { Ok(Way::Unnamed) } else { Err(EgressFault::Port) };
+        };
+        let carries = host.ports.get(index).map(|it| it.carries);
+        match (usage, carries) {
+            (Use::Requests, Some(Carries::Http)) | (Use::Tunnel, Some(Carries::Tls | Carries::Anything)) => {
+                Ok(Way::Named(Arc::clone(host), index))
+            }
+            (Use::Requests | Use::Tunnel, _) => Err(EgressFault::Protocol),
+        }
+    }
+
+    /// Whether an address may be dialled for a destination; `own` is the one that the client came to.
+    pub fn admits(&self, way: &Way, target: &Target, (address, own_address): (IpAddr, Option<IpAddr>)) -> bool {
+        let own: &[Network] = match way {
+            Way::Named(host, _) => &host.networks,
+            Way::Unnamed => &[],
+        };
+        // An address that a document names is as good as a public one.
+        let is_named = matches!((way, &target.host), (Way::Named(..), Host::Address(it)) if *it == address);
+        let is_loop = guard::is_public(address) && own_address == Some(address);
+        is_named || (!is_loop && (guard::admits(address, own) || guard::admits(address, &self.networks)))
+    }
+
+    /// The route that is kept for a destination.
+    pub fn kept(&self, target: &Target, now: Instant) -> Option<Arc<Route>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (route, until) = kept.get(target)?;
+        (now < *until).then(|| Arc::clone(route))
+    }
+
+    /// Keeps a route until its addresses are old.
+    pub fn keep(&self, target: Target, route: Arc<Route>, until: Instant) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(target, (route, until));
+    }
+}
+
+/// Whether a network that a document names holds an address as it is spelled.
+fn names(network: &Network, address: IpAddr) -> bool {
+    let mapped = matches!(address, IpAddr::V6(it) if it.to_ipv4_mapped().is_some());
+    !mapped && network.contains(address)
+}
+
+impl Way {
+    /// The port that the document allows.
+    pub fn port(&self) -> Option<&AllowedPort> {
+        match self {
+            Self::Named(host, index) => host.ports.get(*index),
+            Self::Unnamed => None,
+        }
+    }
+
+    /// Who allows it, for logs and metrics.
+    pub fn host(&self) -> Option<&AllowedHost> {
+        match self {
+            Self::Named(host, _) => Some(host),
+            Self::Unnamed => None,
+        }
+    }
+}
