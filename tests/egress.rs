@@ -347,4 +347,35 @@ mod inside {
         );
         assert!(names.asked().is_empty());
     }
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
+    fn the_egress_example_lets_out_what_it_declares() {
+        let upstream = Upstream::echo("far");
+        let names = names(&[("www.example.com", [127, 0, 0, 1])]);
+        let port = upstream.address().port();
+        let folder = crate::examples::localized(
+            "egress",
+            &[
+                (
+                    "bindAddress: 0.0.0.0",
+                    format!(
+                        "bindAddress: 127.0.0.1\n  portMap: {{\"3128\": 0}}\n  dns: {{servers: [\"{}\"]}}",
+                        names.address()
+                    ),
+                ),
+                ("tlsInTunnel: Verify", "allowedAddresses: [127.0.0.0/8]\n    tlsInTunnel: Verify".to_owned()),
+                ("127.0.0.1:15000", "127.0.0.1:0".to_owned()),
+                ("0.0.0.0:15021", "127.0.0.1:0".to_owned()),
+                ("number: 80,", format!("number: {port},")),
+            ],
+        );
+        let gateway = Gateway::start_in(folder, &[]);
+        let ask = |method: &str, host: &str| {
+            let head = format!("{method} http://{host}/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+            Client::connect(gateway.address(3128)).send(&head).status
+        };
+        let partner = format!("www.example.com:{port}");
+        assert_eq!([ask("GET", &partner), ask("POST", &partner), ask("GET", "example.com")], [200, 403, 403]);
+    }
 }

@@ -27,7 +27,7 @@ fn every_example_is_valid() {
 }
 
 /// The configuration of an example with its upstreams and ports replaced by the test's.
-fn localized(example: &str, replacements: &[(&str, String)]) -> Folder {
+pub(crate) fn localized(example: &str, replacements: &[(&str, String)]) -> Folder {
     let folder = Folder::new();
     for file in fs::read_dir(examples().join(example)).unwrap() {
         let path = file.unwrap().path();
