@@ -25,6 +25,8 @@ mod agreement;
 mod credentials;
 /// Rate limits in memory.
 mod rate_limit;
+/// Rate limits by EnvoyFilters.
+mod envoy_rate_limit;
 /// The stores of rate limits beside a model.
 mod rate_limit_model;
 /// Rate limits in a Redis that several gateways share.

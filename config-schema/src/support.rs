@@ -231,7 +231,7 @@ mod tests {
         for line in [
             "| `http[].match[].uri` | honoured |",
             "| `servers[].port.targetPort` | accepted with a warning: has no effect in Istio either |",
-            "| `configPatches[].applyTo` | accepted with a warning: not honoured yet |",
+            "| `accessLogging[]` | accepted with a warning: not honoured yet |",
         ] {
             assert!(page.contains(line), "{line}");
         }

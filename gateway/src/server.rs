@@ -99,6 +99,7 @@ fn placeholder(first: &Snapshot) -> Snapshot {
         custom: None,
         limits: Default::default(),
         limits_ahead: false,
+        descriptor_limits: Default::default(),
         limit_rules: Vec::new(),
         counters: first.counters.clone(),
         authorization: Authorization::default(),

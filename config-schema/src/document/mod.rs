@@ -14,12 +14,14 @@ use crate::istio::destination_rule::DestinationRule;
 use crate::istio::envoy_filter::EnvoyFilter;
 use crate::istio::gateway::Gateway;
 use crate::istio::peer_authentication::PeerAuthentication;
+use crate::istio::rate_limit_service;
 use crate::istio::request_authentication::RequestAuthentication;
 use crate::istio::service_entry::ServiceEntry;
 use crate::istio::sidecar::Sidecar;
 use crate::istio::telemetry::Telemetry;
 use crate::istio::virtual_service::VirtualService;
 use crate::istio::workload_entry::WorkloadEntry;
+use crate::kubernetes::config_map::ConfigMap;
 use crate::kubernetes::endpoint_slice::EndpointSlice;
 use crate::kubernetes::secret::Secret;
 use crate::kubernetes::service::Service;
@@ -110,6 +112,7 @@ pub struct Documents {
     pub telemetries: Vec<Resource<Telemetry>>,
     pub envoy_filters: Vec<Resource<EnvoyFilter>>,
     pub secrets: Vec<Resource<Secret>>,
+    pub config_maps: Vec<Resource<ConfigMap>>,
     pub services: Vec<Resource<Service>>,
     pub endpoint_slices: Vec<Resource<EndpointSlice>>,
     pub api_key_authentications: Vec<Resource<ApiKeyAuthentication>>,
@@ -185,6 +188,7 @@ pub static KINDS: &[Kind] = &[
     kind!(SECURITY, &["v1", "v1beta1"], PeerAuthentication, Spec, peer_authentications),
     kind!("telemetry.istio.io", &["v1", "v1alpha1"], Telemetry, Spec, telemetries),
     kind!("", &["v1"], Secret, Flat, secrets),
+    kind!("", &["v1"], ConfigMap, Flat, config_maps),
     kind!("", &["v1"], Service, Spec, services),
     kind!("discovery.k8s.io", &["v1"], EndpointSlice, Flat, endpoint_slices),
     kind!("sluice.dev", &["v1alpha1"], ApiKeyAuthentication, Spec, api_key_authentications),
@@ -216,6 +220,9 @@ impl Documents {
     }
 
     fn take_one(&mut self, mut map: Mapping, origin: Origin, problems: &mut Problems) {
+        if let Some(wrapped) = rate_limit_service::wrapped(&map) {
+            map = wrapped;
+        }
         let (api_version, name) = (text(&map, "apiVersion"), text(&map, "kind"));
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
         let known = KINDS.iter().find(|it| it.group == group && it.name == name);

@@ -17,7 +17,6 @@ pub struct EnvoyFilter {
     /// Resources it attaches to.
     pub target_refs: Vec<TargetRef>,
     /// Patches, applied in order.
-    #[schemars(extend("x-support" = "later"))]
     pub config_patches: Vec<ConfigPatch>,
     /// Lower ones are applied first.
     pub priority: i32,

@@ -22,6 +22,8 @@ pub mod peer_authentication;
 pub mod request_authentication;
 
 pub mod envoy_filter;
+pub mod envoy_rate_limit;
+pub mod rate_limit_service;
 pub mod extension_provider;
 pub mod mesh_config;
 pub mod telemetry;

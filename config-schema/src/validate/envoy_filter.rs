@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::check::Check;
 use crate::document::Resource;
 use crate::istio::envoy_filter::{ApplyTo, ConfigPatch, EnvoyFilter, Operation, PatchContext, RATE_LIMIT_TYPES};
+use crate::istio::envoy_rate_limit::{self, Action, Payload};
 use crate::problem::{Problems, Severity, code};
 
 type Checked<'a, 'b> = &'a mut Check<'b, EnvoyFilter>;
@@ -25,7 +26,48 @@ pub(super) fn check(resource: &Resource<EnvoyFilter>, problems: &mut Problems) {
         if for_gateways(patch) && !is_rate_limit(patch) {
             refuse(&mut check, &at, patch);
         }
+        if for_gateways(patch) {
+            payloads(&mut check, &at, patch);
+        }
     }
+}
+
+/// What a patch says of rate limits, as far as it is wrong or has no meaning here.
+fn payloads(check: Checked<'_, '_>, at: &str, patch: &ConfigPatch) {
+    let at = format!("{at}.patch.value");
+    let payloads = match envoy_rate_limit::read(patch) {
+        Ok(it) => it,
+        Err(why) => return check.error(at, format!("this rate limit cannot be read: {why}")),
+    };
+    for payload in payloads {
+        let entries = match payload {
+            Payload::Global(it) => {
+                if it.domain.is_empty() {
+                    check.error(&at, "a rate limit needs a domain");
+                }
+                Vec::new()
+            }
+            Payload::Local(it) => {
+                if it.filter_enabled.is_none() || it.filter_enforced.is_none() {
+                    check.warn(&at, "without filter_enabled and filter_enforced a local rate limit does nothing");
+                }
+                it.rate_limits
+            }
+            Payload::Descriptors(entries, _) => entries,
+        };
+        if entries.iter().flat_map(|it| &it.actions).any(gives_nothing) {
+            let message = "an action gives nothing here, so its descriptor never matches";
+            check.report(code::NOT_HONOURED, Severity::Warning, &at, message);
+        }
+    }
+}
+
+/// Whether an action asks for something that no gateway has.
+fn gives_nothing(action: &Action) -> bool {
+    action.dynamic_metadata.is_some()
+        || action.metadata.is_some()
+        || action.extension.is_some()
+        || action.query_parameter_value_match.is_some()
 }
 
 /// Whether a patch is for gateways at all; others are somebody else's.

@@ -23,6 +23,7 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
         telemetries,
         envoy_filters,
         secrets,
+        config_maps,
         services,
         endpoint_slices,
         api_key_authentications,
@@ -43,6 +44,7 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
     check_kind(telemetries, problems);
     check_kind(envoy_filters, problems);
     check_kind(secrets, problems);
+    check_kind(config_maps, problems);
     check_kind(services, problems);
     check_kind(endpoint_slices, problems);
     check_kind(api_key_authentications, problems);

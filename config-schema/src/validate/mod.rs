@@ -20,6 +20,7 @@ mod request_authentication;
 mod sidecar;
 mod telemetry;
 mod envoy_filter;
+mod config_map;
 mod api_key_authentication;
 mod basic_authentication;
 mod health_check;
@@ -113,6 +114,7 @@ fn inside(documents: &Documents, problems: &mut Problems) {
     for it in &documents.envoy_filters {
         envoy_filter::check(it, problems);
     }
+    config_map::check(&documents.config_maps, problems);
     for it in &documents.api_key_authentications {
         api_key_authentication::check(it, problems);
     }

@@ -13,6 +13,7 @@ mod base64;
 pub mod certificate_check;
 mod clusters;
 mod delegates;
+mod descriptor_limit;
 mod egress;
 mod external_authorization;
 mod forwarding;
@@ -77,6 +78,7 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         custom,
         limits: limits.of_all(),
         limits_ahead: limits.looks_ahead(),
+        descriptor_limits: descriptor_limit::lower(config)?,
         limit_rules: limits.rules(),
         counters: redis::counters(config, before)?,
         settings,

@@ -13,6 +13,7 @@ pub mod own_headers;
 pub mod authorization;
 pub mod external_authorization;
 pub mod rate_limit;
+pub mod descriptor_limit;
 pub mod fault;
 pub mod grpc_web;
 pub mod cors;

@@ -86,6 +86,7 @@ pub(super) fn admit(
     }
     let Some(route) = virtual_host.find(&asked) else { return refuse(exchange, Reason::NoRoute) };
     exchange.way = Way::Answered(Arc::clone(route));
+    exchange.virtual_host = Some(Arc::clone(&virtual_host.name));
     Flow::Continue(opened)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora::Error;
 use pingora::protocols::Digest;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
@@ -37,6 +37,8 @@ pub struct Exchange {
     pub(super) time: SystemTime,
     pub(super) client: Client,
     pub(super) way: Way,
+    /// Name of its virtual host, `host:port`.
+    pub(super) virtual_host: Option<Arc<str>>,
     /// Bound on the exchange from its forwarding on, retries included.
     pub(super) timeout: Option<(Duration, Reason)>,
     /// When that time is over.
@@ -90,6 +92,8 @@ pub(super) struct Leaving {
 pub(super) struct Quota {
     /// Each rule that it falls under.
     pub(super) verdicts: Vec<Verdict>,
+    /// What limits of EnvoyFilters tell its client.
+    pub(super) told: Vec<(HeaderName, HeaderValue)>,
     /// Its places among the requests in flight.
     pub(super) places: Vec<Place>,
 }
@@ -150,6 +154,7 @@ impl Exchange {
             time,
             client: Client::Unknown,
             way: Way::Nowhere,
+            virtual_host: None,
             timeout: None,
             deadline: None,
             delay: None,
@@ -185,6 +190,18 @@ impl Exchange {
             Client::Unknown => None,
             Client::Known(client) => Some(client),
         }
+    }
+
+    /// Names of its virtual host and its route, as EnvoyFilters know them.
+    pub(super) fn place(&self) -> (Arc<str>, Arc<str>) {
+        let route = self.route().map_or_else(|| Arc::from(""), |it| Arc::clone(&it.name));
+        (self.virtual_host.clone().unwrap_or_else(|| Arc::from("")), route)
+    }
+
+    /// The cluster that its route leads to first.
+    pub(super) fn destination_name(&self) -> String {
+        let Some(Action::Forward(forward)) = self.route().map(|it| &it.action) else { return String::new() };
+        forward.destinations.first().map(|it| it.target.name().to_owned()).unwrap_or_default()
     }
 
     /// The listener that it came in by.

@@ -10,7 +10,7 @@ use super::consult::Tools;
 use super::exchange::Exchange;
 use super::limit::Stage;
 use super::mirror::Mirrors;
-use super::{arrival, consult, credentials, limit};
+use super::{arrival, consult, credentials, descriptor_limit, limit};
 use crate::listener::http1::head::Role;
 use crate::local_reply::{Flow, LocalReply};
 use crate::snapshot::Live;
@@ -84,6 +84,14 @@ impl Gateway {
         if let refused @ Flow::Break(_) = self.limit(session, exchange, &opened, Stage::Behind).await {
             return Ok(refused);
         }
+        if !exchange.snapshot.descriptor_limits.is_empty() {
+            let tools = self.limit_tools();
+            // Boxed, so that requests without such limits do not carry it.
+            let checked = Box::pin(descriptor_limit::check(session.req_header(), exchange, &opened, tools)).await;
+            if let refused @ Flow::Break(_) = checked {
+                return Ok(refused);
+            }
+        }
         Ok(arrival::follow(session, exchange, &opened))
     }
 
@@ -120,7 +128,10 @@ impl Gateway {
         if !limit::concerns(exchange, stage) {
             return Flow::Continue(());
         }
-        let tools = limit::Tools { decisions: &self.telemetry.metrics.quota.decisions, worker: self.worker };
-        limit::check(session.req_header(), exchange, opened, stage, tools).await
+        limit::check(session.req_header(), exchange, opened, stage, self.limit_tools()).await
+    }
+
+    fn limit_tools(&self) -> limit::Tools<'_> {
+        limit::Tools { decisions: &self.telemetry.metrics.quota.decisions, worker: self.worker }
     }
 }

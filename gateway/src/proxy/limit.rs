@@ -25,9 +25,9 @@ use crate::quota::redis::failure::Failure;
 use crate::quota::{Answer, Ask, MAX_ASKED, admits};
 
 /// Envoy's mark of a request that a limit refused.
-const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
+pub(super) const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 /// gRPC's own status of a reply.
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// What a refusal is called (draft-ietf-httpapi-ratelimit-headers).
 const PROBLEM: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
@@ -45,6 +45,13 @@ pub(super) enum Stage {
 pub(super) struct Tools<'a> {
     pub(super) decisions: &'a IntCounterVec,
     pub(super) worker: usize,
+}
+
+impl Tools<'_> {
+    /// Counts a decision that has no counters of its own at hand.
+    pub(super) fn count(&self, policy: &str, rule: &str, result: &str) {
+        self.decisions.with_label_values(&[policy, rule, result]).inc();
+    }
 }
 
 /// Whether any limit could be for a request.
@@ -244,7 +251,8 @@ fn accepts_json(headers: &HeaderMap) -> bool {
 
 /// Tells a client what its limits leave.
 pub(super) fn report(exchange: &Exchange) -> Vec<(HeaderName, HeaderValue)> {
-    exchange.quota.as_ref().map(|it| report::headers(&it.verdicts)).unwrap_or_default()
+    let told = exchange.quota.as_ref().map(|it| [report::headers(&it.verdicts), it.told.clone()].concat());
+    told.unwrap_or_default()
 }
 
 /// Uses up what a response says that it cost.

@@ -14,6 +14,7 @@ mod client_cert;
 mod connect;
 mod consult;
 mod credentials;
+mod descriptor_limit;
 mod door;
 mod exchange;
 mod facts;

@@ -11,6 +11,7 @@ use super::lease::{Found, Lease, Leases};
 use super::memory::MemoryStore;
 use super::redis::RedisStore;
 use super::redis::failure::Failure;
+use super::window::Windows;
 use super::{Answer, Ask, admits};
 
 /// Everything that is counted; it outlives configurations.
@@ -20,6 +21,8 @@ pub struct Counters {
     epoch: Instant,
     /// Counts of this process.
     pub memory: Arc<MemoryStore>,
+    /// Fixed windows of this process.
+    pub windows: Arc<Windows>,
     /// Requests in flight.
     pub in_flight: Arc<InFlight>,
     /// Counts of all replicas.
@@ -29,8 +32,8 @@ pub struct Counters {
 impl Counters {
     /// Nothing counted yet; time in memory begins now.
     pub fn new(now: Instant) -> Self {
-        let (memory, in_flight) = (Arc::default(), Arc::default());
-        Self { epoch: now, memory, in_flight, redis: None }
+        let (memory, windows, in_flight) = (Arc::default(), Arc::default(), Arc::default());
+        Self { epoch: now, memory, windows, in_flight, redis: None }
     }
 
     /// Now, for a worker.

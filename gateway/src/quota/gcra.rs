@@ -59,11 +59,27 @@ impl Limit {
     /// A limit; `None` when its numbers are too large to be counted exactly, or zero.
     pub fn new(requests: u64, per: Duration, burst: Option<u64>) -> Option<Self> {
         let (period, burst) = (per.as_secs(), burst.unwrap_or(requests));
-        if requests == 0 || period == 0 || burst == 0 {
+        if period == 0 {
             return None;
         }
+        Self::counted(requests, period.checked_mul(SECOND)?, burst).map(|it| Self { period, ..it })
+    }
+
+    /// A bucket of so many tokens, of which some come back in each interval, to the microsecond.
+    pub fn refilled(tokens: u64, interval: Duration, most: u64) -> Option<Self> {
+        Self::counted(tokens, u64::try_from(interval.as_micros()).ok()?, most)
+    }
+
+    fn counted(requests: u64, micros: u64, burst: u64) -> Option<Self> {
+        if requests == 0 || micros == 0 || burst == 0 {
+            return None;
+        }
+        let period = micros.div_ceil(SECOND);
         [1, 1000].into_iter().find_map(|tick| {
-            let ticks = period.checked_mul(SECOND / tick)?;
+            let ticks = micros / tick;
+            if ticks == 0 {
+                return None;
+            }
             let shared = gcd(ticks, requests);
             let (weight, rate) = (ticks / shared, requests / shared);
             let capacity = burst.checked_mul(weight)?;

@@ -16,6 +16,7 @@ use crate::filter::api_key_authentication::ApiKeyAuthentication;
 use crate::filter::authentication::Authentication;
 use crate::filter::authorization::Authorization;
 use crate::filter::basic_authentication::BasicAuthentication;
+use crate::filter::descriptor_limit::DescriptorLimits;
 use crate::filter::external_authorization::Custom;
 use crate::filter::rate_limit::Rule;
 use crate::listener::limits::ConnectionLimits;
@@ -64,6 +65,8 @@ pub struct Snapshot {
     pub limits: Staged,
     /// Whether a route may have limits before authentication, so that it is looked up then.
     pub limits_ahead: bool,
+    /// What EnvoyFilters say of rate limits.
+    pub descriptor_limits: DescriptorLimits,
     /// Every rule of a rate limit, wherever it is attached.
     pub limit_rules: Vec<Arc<Rule>>,
     /// Where limits are counted.

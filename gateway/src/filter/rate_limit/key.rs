@@ -93,6 +93,13 @@ impl Key {
     }
 }
 
+/// The key of these texts.
+pub fn digest_of(texts: &[&str]) -> Tag {
+    let mut bytes = Vec::new();
+    texts.iter().for_each(|it| put(&mut bytes, it.as_bytes()));
+    tag(&bytes)
+}
+
 fn tag(bytes: &[u8]) -> Tag {
     let digest = sha256(bytes);
     Tag(digest.iter().take(16).fold(0, |tag, it| tag << 8 | u128::from(*it)))

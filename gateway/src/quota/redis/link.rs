@@ -67,6 +67,15 @@ impl Link {
         })
     }
 
+    /// Sends commands together and waits for their answers.
+    pub(super) async fn pipeline<T: FromRedisValue>(&mut self, commands: &redis::Pipeline) -> Result<T, Failure> {
+        let answer = match self {
+            Self::One(it) => commands.query_async(it).await,
+            Self::Cluster(it) => commands.query_async(it).await,
+        };
+        answer.map_err(|error| Failure::of(&error))
+    }
+
     /// The same, with the error of the client library.
     pub(super) async fn try_send<T: FromRedisValue>(&mut self, command: &Cmd) -> redis::RedisResult<T> {
         match self {

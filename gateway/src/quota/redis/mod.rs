@@ -11,6 +11,7 @@ mod lane;
 mod link;
 mod script;
 pub mod terms;
+mod windows;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use self::lane::{Lane, Question};
 use self::link::Link;
 use self::script::{Job, Kind};
 use self::terms::Terms;
+use self::windows::WindowLink;
 use super::gcra::Limit;
 use super::{Answer, Ask, Tag};
 use crate::telemetry::quota_metrics::RedisMetrics;
@@ -39,6 +41,8 @@ pub struct RedisStore {
     shared: Arc<Shared>,
     /// By number of the worker; each begins with its first question.
     lanes: Box<[OnceLock<Lane>]>,
+    /// Likewise, for fixed windows.
+    windows: Box<[WindowLink]>,
 }
 
 /// What all lanes work with.
@@ -55,7 +59,11 @@ impl RedisStore {
     pub fn new(terms: Terms) -> Self {
         let sha = redis::Script::new(script::SOURCE).get_hash().to_owned();
         let shared = Shared { terms, sha, breaker: Breaker::default(), metrics: OnceLock::new() };
-        Self { shared: Arc::new(shared), lanes: (0..LANES).map(|_| OnceLock::new()).collect() }
+        Self {
+            shared: Arc::new(shared),
+            lanes: (0..LANES).map(|_| OnceLock::new()).collect(),
+            windows: (0..LANES).map(|_| WindowLink::default()).collect(),
+        }
     }
 
     /// What it is.

@@ -10,7 +10,7 @@ use super::route::{Mismatch, Route};
 #[derive(Debug)]
 pub struct VirtualHost {
     /// `host:port`, for logs.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Whether every request is sent to https.
     pub https_redirect: bool,
     routes: Vec<Arc<Route>>,

@@ -1,0 +1,139 @@
+//! Envoy's own rate limits, as EnvoyFilters bring them: descriptors of a request, and the limits that a domain or a bucket has for them.
+//!
+//! A route's entries stand for its virtual host's, unless it includes them. Each entry makes
+//! one descriptor; an action that yields nothing drops it. A descriptor has the limit that
+//! stands exactly at its depth of the domain's tree. Windows are fixed and refused requests
+//! count too, as in envoyproxy/ratelimit, whose keys these are: counters are shared with a
+//! service that runs beside.
+
+pub mod action;
+pub mod tree;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use self::action::Action;
+use self::tree::Tree;
+use super::fault::Share;
+use crate::quota::gcra::Limit;
+
+/// Everything that EnvoyFilters say of rate limits.
+#[derive(Debug, Default)]
+pub struct DescriptorLimits {
+    /// The limits of a domain.
+    pub global: Option<Global>,
+    /// Buckets of this process, for requests without one of their own.
+    pub local: Option<Local>,
+    /// What virtual hosts and routes say.
+    pub patches: Box<[Patch]>,
+}
+
+/// The limits of a domain.
+#[derive(Debug)]
+pub struct Global {
+    /// Name in keys.
+    pub domain: Box<str>,
+    /// The limits.
+    pub tree: Tree,
+    /// Entries of this stage are asked about.
+    pub stage: u32,
+    /// Whether requests are refused while nobody knows, and how.
+    pub on_failure: Option<StatusCode>,
+    /// How refused requests are answered.
+    pub refusal: Refusal,
+}
+
+/// How refused requests are answered.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// Status.
+    pub status: StatusCode,
+    /// More headers.
+    pub headers: Box<[(HeaderName, HeaderValue)]>,
+    /// Whether `x-envoy-ratelimited` tells.
+    pub is_marked: bool,
+    /// Whether gRPC calls get RESOURCE_EXHAUSTED, not UNAVAILABLE.
+    pub is_exhausted: bool,
+    /// Whether `X-RateLimit-*` tell what is left.
+    pub tells: bool,
+}
+
+/// Buckets of this process.
+#[derive(Debug)]
+pub struct Local {
+    /// Name in metrics and keys.
+    pub name: Box<str>,
+    /// The bucket of requests that no descriptor fits.
+    pub bucket: Option<Limit>,
+    /// Share of requests that are counted.
+    pub enabled: Share,
+    /// Share of those that are refused.
+    pub enforced: Share,
+    /// Buckets of descriptors.
+    pub descriptors: Box<[Bucket]>,
+    /// What descriptors requests have, if the filter says so itself.
+    pub entries: Box<[Entry]>,
+    /// Entries of this stage are asked about.
+    pub stage: u32,
+    /// Whether the first bucket is used up too when a descriptor fits.
+    pub always_default: bool,
+    /// How refused requests are answered.
+    pub refusal: Refusal,
+}
+
+/// The bucket of a descriptor.
+#[derive(Debug)]
+pub struct Bucket {
+    /// Keys and values.
+    pub entries: Box<[(Box<str>, Box<str>)]>,
+    /// Its tokens.
+    pub limit: Limit,
+}
+
+/// What a virtual host or a route says.
+#[derive(Debug)]
+pub struct Patch {
+    /// `host:port` of the virtual host; any when absent.
+    pub host: Option<Box<str>>,
+    /// Name of the route; absent is the virtual host's own.
+    pub route: Option<Box<str>>,
+    /// Entries of descriptors.
+    pub entries: Box<[Entry]>,
+    /// Whether a route asks for its host's entries too.
+    pub includes_host: bool,
+    /// A bucket of its own.
+    pub local: Option<Local>,
+}
+
+/// What makes one descriptor.
+#[derive(Debug)]
+pub struct Entry {
+    /// Asked by filters of this stage.
+    pub stage: u32,
+    /// Its parts.
+    pub actions: Box<[Action]>,
+}
+
+impl DescriptorLimits {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.global.is_none() && self.local.is_none() && self.patches.is_empty()
+    }
+
+    /// Entries for requests of a route.
+    pub fn entries<'a>(&'a self, host: &'a str, route: &'a str) -> impl Iterator<Item = &'a Entry> {
+        let of_host = move |it: &&Patch| it.host.as_deref().is_none_or(|it| it == host);
+        let of_route = move |it: &&Patch| of_host(it) && it.route.as_deref() == Some(route) && !it.entries.is_empty();
+        let own = self.patches.iter().filter(of_route);
+        let asks_host = self.patches.iter().filter(of_route).all(|it| it.includes_host);
+        let hosts = self.patches.iter().filter(move |it| asks_host && it.route.is_none() && of_host(it));
+        own.chain(hosts).flat_map(|it| &it.entries)
+    }
+
+    /// The buckets for requests of a route: its own, its host's, or everybody's.
+    pub fn local(&self, host: &str, route: &str) -> Option<&Local> {
+        let of_host = |it: &&Patch| it.host.as_deref().is_none_or(|it| it == host) && it.local.is_some();
+        let own = self.patches.iter().filter(of_host).find(|it| it.route.as_deref() == Some(route));
+        let found = own.or_else(|| self.patches.iter().filter(of_host).find(|it| it.route.is_none()));
+        found.and_then(|it| it.local.as_ref()).or(self.local.as_ref())
+    }
+}

@@ -1,0 +1,210 @@
+//! Asks Envoy's own rate limits about a request: buckets of this process, then the limits of a domain.
+
+use std::sync::Arc;
+use std::time::{Instant, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use pingora::http::RequestHeader;
+
+use super::arrival::Opened;
+use super::exchange::Exchange;
+use super::limit::{GRPC_STATUS, RATE_LIMITED, Tools};
+use super::{access, respond};
+use crate::filter::descriptor_limit::action::{Asked, Part, descriptor};
+use crate::filter::descriptor_limit::tree::{Found, WindowLimit};
+use crate::filter::descriptor_limit::{DescriptorLimits, Entry, Global, Local, Refusal};
+use crate::filter::rate_limit::key::digest_of;
+use crate::local_reply::{Flow, LocalReply, Reason};
+use crate::quota::gcra::Limit;
+use crate::quota::window::Window;
+use crate::quota::{Ask, MAX_ASKED};
+use crate::snapshot::Snapshot;
+
+/// gRPC's status of a refusal that says so.
+const RESOURCE_EXHAUSTED: u8 = 8;
+const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// A limit that counts, and the window that it is counted by.
+type Counted<'a> = (&'a WindowLimit, Window);
+
+/// What the limits say, with what clients are told of them.
+enum Said<'a> {
+    Passes(Vec<(HeaderName, HeaderValue)>),
+    Refused(&'a Refusal, Vec<(HeaderName, HeaderValue)>),
+    /// Nobody knows, and requests are refused then.
+    Unknown(StatusCode),
+}
+
+/// Asks all of them; the route is found already.
+pub(super) async fn check(request: &RequestHeader, exchange: &mut Exchange, opened: &Opened, tools: Tools<'_>) -> Flow {
+    let snapshot = Arc::clone(&exchange.snapshot);
+    match ask(request, (exchange, &snapshot), opened, tools).await {
+        Said::Passes(told) => {
+            if !told.is_empty() {
+                exchange.quota.get_or_insert_default().told.extend(told);
+            }
+            Flow::Continue(())
+        }
+        Said::Refused(refusal, told) => refuse(&request.headers, exchange, refusal, told),
+        Said::Unknown(status) => {
+            exchange.end.reason = Some(Reason::RateLimitFailure);
+            let mut reply = LocalReply::because(Reason::RateLimitFailure);
+            reply.status = status;
+            Flow::Break(reply)
+        }
+    }
+}
+
+async fn ask<'a>(
+    request: &RequestHeader,
+    (exchange, snapshot): (&Exchange, &'a Snapshot),
+    opened: &Opened,
+    tools: Tools<'_>,
+) -> Said<'a> {
+    let limits = &snapshot.descriptor_limits;
+    let host = opened.authority.to_ascii_lowercase();
+    let (virtual_host, route) = exchange.place();
+    let place = (virtual_host.as_ref(), route.as_ref());
+    let cluster = exchange.destination_name();
+    let Some(subject) = access::subject(request, exchange, (opened, &host)) else { return Said::Passes(Vec::new()) };
+    let asked = Asked { subject: &subject, target: &opened.target, authority: &opened.authority, cluster: &cluster };
+    if let Some(local) = limits.local(place.0, place.1) {
+        let now = snapshot.counters.moment(Instant::now(), tools.worker).micros;
+        let entries = descriptors(limits, local, asked, place);
+        if !in_bucket(local, &entries, |ask| snapshot.counters.memory.ask(&[ask], now).iter().any(|it| it.is_over)) {
+            tools.count("local", &local.name, "limited");
+            return Said::Refused(&local.refusal, Vec::new());
+        }
+    }
+    let Some(global) = &limits.global else { return Said::Passes(Vec::new()) };
+    let counted = counted(limits, global, asked, place);
+    if counted.is_empty() {
+        return Said::Passes(Vec::new());
+    }
+    let now = exchange.time.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
+    let windows: Vec<Window> = counted.iter().map(|it| it.1.clone()).collect();
+    let counts = match &snapshot.counters.redis {
+        None => Ok(snapshot.counters.windows.count(&windows, now)),
+        Some(redis) => redis.store.count(&windows, (now, fastrand::u64(..)), tools.worker).await,
+    };
+    match (counts, global.on_failure) {
+        (Ok(counts), _) => judge(global, (&counted, &counts), now, tools),
+        (Err(_), None) => {
+            tools.count(&global.domain, "", "error_allowed");
+            Said::Passes(Vec::new())
+        }
+        (Err(_), Some(status)) => {
+            tools.count(&global.domain, "", "error_denied");
+            Said::Unknown(status)
+        }
+    }
+}
+
+/// The descriptors that a bucket's filter looks at: of its own entries, else of the route's.
+fn descriptors<'a>(
+    limits: &'a DescriptorLimits,
+    local: &'a Local,
+    asked: Asked<'a>,
+    (host, route): (&'a str, &'a str),
+) -> Vec<Vec<Part<'a>>> {
+    let of_stage = |it: &&Entry| it.stage == local.stage;
+    if local.entries.is_empty() {
+        limits.entries(host, route).filter(of_stage).filter_map(|it| descriptor(&it.actions, asked)).collect()
+    } else {
+        local.entries.iter().filter(of_stage).filter_map(|it| descriptor(&it.actions, asked)).collect()
+    }
+}
+
+/// Whether a request has its tokens; `is_over` takes one.
+fn in_bucket(local: &Local, descriptors: &[Vec<Part<'_>>], is_over: impl Fn(Ask) -> bool) -> bool {
+    if !local.enabled.takes(fastrand::u32(..)) {
+        return true;
+    }
+    let fits = |entries: &[(Box<str>, Box<str>)]| {
+        descriptors.iter().any(|it| {
+            it.len() == entries.len()
+                && it.iter().zip(entries).all(|(part, (key, value))| *part.0 == **key && *part.1 == **value)
+        })
+    };
+    let found = local.descriptors.iter().enumerate().find(|(_, it)| fits(&it.entries));
+    let ask = |limit: &Limit, number: usize| {
+        let tag = digest_of(&["local", &local.name, &number.to_string()]);
+        Ask { tag, limits: [*limit].into(), cost: 1, enforced: true, lease: None }
+    };
+    let own = found.is_some_and(|(index, it)| is_over(ask(&it.limit, index + 1)));
+    let asks_default = found.is_none() || local.always_default;
+    let default = asks_default && local.bucket.as_ref().is_some_and(|limit| is_over(ask(limit, 0)));
+    !(own || default) || !local.enforced.takes(fastrand::u32(..))
+}
+
+/// The limits of a request's descriptors, without those that another stands for.
+fn counted<'a>(
+    limits: &'a DescriptorLimits,
+    global: &'a Global,
+    asked: Asked<'a>,
+    (host, route): (&'a str, &'a str),
+) -> Vec<Counted<'a>> {
+    let entries = limits.entries(host, route).filter(|it| it.stage == global.stage).take(MAX_ASKED);
+    let found: Vec<Found<'a>> = entries
+        .filter_map(|it| {
+            let descriptor = descriptor(&it.actions, asked)?;
+            global.tree.find(&global.domain, &descriptor)
+        })
+        .collect();
+    let replaced: Vec<&str> = found.iter().flat_map(|it| &it.limit.replaces).map(AsRef::as_ref).collect();
+    let stands = |it: &Found<'_>| it.limit.name.is_empty() || !replaced.contains(&it.limit.name.as_ref());
+    let counts = found.into_iter().filter(stands).filter(|it| it.limit.requests.is_some());
+    counts.map(|it| (it.limit, Window { key: it.key, period: it.limit.period, hits: 1 })).collect()
+}
+
+/// What the counts say.
+fn judge<'a>(global: &'a Global, (counted, counts): (&[Counted<'_>], &[u64]), now: u64, tools: Tools<'_>) -> Said<'a> {
+    let mut is_over = false;
+    for ((limit, _), count) in counted.iter().zip(counts) {
+        let over = limit.requests.is_some_and(|it| *count > it);
+        let result = match (over, limit.is_shadow) {
+            (false, _) => "allowed",
+            (true, true) => "would_limit",
+            (true, false) => "limited",
+        };
+        tools.count(&global.domain, &limit.path, result);
+        is_over |= over && !limit.is_shadow;
+    }
+    let told = if global.refusal.tells { told(counted, counts, now) } else { Vec::new() };
+    if is_over { Said::Refused(&global.refusal, told) } else { Said::Passes(told) }
+}
+
+/// What the tightest limit leaves (draft 3, as Envoy writes it).
+fn told(counted: &[Counted<'_>], counts: &[u64], now: u64) -> Vec<(HeaderName, HeaderValue)> {
+    let left = |limit: &WindowLimit, count: u64| limit.requests.unwrap_or(u64::MAX).saturating_sub(count);
+    let tightest = counted.iter().zip(counts).min_by_key(|((limit, _), count)| left(limit, **count));
+    let Some(((limit, _), count)) = tightest else { return Vec::new() };
+    let requests = limit.requests.unwrap_or_default();
+    let policy = HeaderValue::try_from(format!("{requests}, {requests};w={}", limit.period));
+    let reset = limit.period - now % limit.period.max(1);
+    let mut out = vec![(X_REMAINING, HeaderValue::from(left(limit, *count))), (X_RESET, HeaderValue::from(reset))];
+    out.extend(policy.ok().map(|it| (X_LIMIT, it)));
+    out
+}
+
+fn refuse(
+    headers: &HeaderMap,
+    exchange: &mut Exchange,
+    refusal: &Refusal,
+    told: Vec<(HeaderName, HeaderValue)>,
+) -> Flow {
+    exchange.end.reason = Some(Reason::RateLimited);
+    exchange.quota.get_or_insert_default().told.extend(told);
+    let mut reply = LocalReply::because(Reason::RateLimited);
+    reply.status = refusal.status;
+    if refusal.is_marked {
+        reply.headers.push((RATE_LIMITED, HeaderValue::from_static("true")));
+    }
+    reply.headers.extend(refusal.headers.iter().cloned());
+    if refusal.is_exhausted && respond::is_grpc(headers) {
+        reply.headers.push((GRPC_STATUS, HeaderValue::from(u16::from(RESOURCE_EXHAUSTED))));
+    }
+    Flow::Break(reply)
+}

@@ -1,0 +1,67 @@
+//! Counts requests of fixed windows in memory, as a rate-limit service without Redis would.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use lru::LruCache;
+
+/// Keys that are counted; those that were seen longest ago are forgotten.
+const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(1 << 17).expect("it is more than none");
+
+/// A window of a key.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// The key, without prefix and window.
+    pub key: String,
+    /// Seconds of a window.
+    pub period: u64,
+    /// Requests that are counted.
+    pub hits: u64,
+}
+
+impl Window {
+    /// The key of the window that holds a time, in seconds of Unix.
+    pub fn key_at(&self, now: u64) -> String {
+        format!("{}{}", self.key, now - now % self.period.max(1))
+    }
+}
+
+/// Counts of windows.
+#[derive(Debug)]
+pub struct Windows(Mutex<LruCache<String, u64>>);
+
+impl Default for Windows {
+    fn default() -> Self {
+        let mut counts = LruCache::unbounded();
+        counts.resize(MAX_KEYS);
+        Self(Mutex::new(counts))
+    }
+}
+
+impl Windows {
+    /// Counts all of these, and gives each count after that.
+    pub fn count(&self, windows: &[Window], now: u64) -> Vec<u64> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = |window: &Window| {
+            let count = counts.get_or_insert_mut(window.key_at(now), || 0);
+            *count = count.saturating_add(window.hits);
+            *count
+        };
+        windows.iter().map(each).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_begin_at_multiples_of_their_length() {
+        let windows = Windows::default();
+        let minute = [Window { key: "d_a_b_".to_owned(), period: 60, hits: 1 }];
+        assert_eq!(minute[0].key_at(125), "d_a_b_120");
+        assert_eq!(windows.count(&minute, 120), [1]);
+        assert_eq!(windows.count(&minute, 179), [2]);
+        assert_eq!(windows.count(&minute, 180), [1]);
+    }
+}

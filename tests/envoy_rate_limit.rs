@@ -1,0 +1,187 @@
+//! Rate limits as Istio's users have them: EnvoyFilters and the configuration of a rate-limit service.
+
+use serde_json::Value;
+
+use crate::harness::redis::Redis;
+use crate::harness::{Client, Gateway, Response, Upstream};
+use crate::rate_limit::config;
+
+/// The filter of a global limit.
+fn global(more: &str) -> String {
+    patch(
+        "global",
+        "HTTP_FILTER",
+        "",
+        &format!(
+            "{{name: envoy.filters.http.ratelimit, typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit, domain: shop{more}, rate_limit_service: {{grpc_service: {{envoy_grpc: {{cluster_name: c}}}}, transport_api_version: V3}}}}}}"
+        ),
+    )
+}
+
+fn patch(name: &str, apply_to: &str, place: &str, value: &str) -> String {
+    format!(
+        "---\napiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: {name}, namespace: istio-system}}\nspec: {{configPatches: [{{applyTo: {apply_to}, match: {{context: GATEWAY{place}}}, patch: {{operation: MERGE, value: {value}}}}}]}}\n"
+    )
+}
+
+/// The configuration of a service, as it is or in a ConfigMap.
+fn service(descriptors: &str) -> String {
+    format!("---\ndomain: shop\ndescriptors:\n{descriptors}")
+}
+
+fn ask(gateway: &Gateway, path: &str, headers: &str) -> Response {
+    Client::connect(gateway.address(80)).send(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n{headers}\r\n"))
+}
+
+fn statuses(gateway: &Gateway, path: &str, headers: &str, count: usize) -> Vec<u16> {
+    (0..count).map(|_| ask(gateway, path, headers).status).collect()
+}
+
+const HOST: &str = ", routeConfiguration: {vhost: {name: \"\"}}";
+
+#[test]
+fn descriptors_are_counted_by_the_limits_of_their_domain() {
+    let upstream = Upstream::echo("a");
+    let limits = service(
+        "- {key: user, rate_limit: {unit: year, requests_per_unit: 2}}\n- {key: user, value: vip, rate_limit: {unlimited: true}}\n- {key: user, value: 'bot*', shadow_mode: true, rate_limit: {unit: year, requests_per_unit: 1}}\n- {key: user, value: cheap, rate_limit: {name: cheap, unit: year, requests_per_unit: 1}}\n- {key: plan, value: gold, rate_limit: {unit: year, requests_per_unit: 3, replaces: [{name: cheap}]}}\n- key: tenant\n  descriptors: [{key: user, rate_limit: {unit: year, requests_per_unit: 1}}]\n",
+    );
+    let entries = "{rate_limits: [{actions: [{request_headers: {header_name: x-user, descriptor_key: user}}]}, {actions: [{request_headers: {headerName: x-plan, descriptorKey: plan}}]}, {actions: [{request_headers: {header_name: x-tenant, descriptor_key: tenant}}, {request_headers: {header_name: x-user, descriptor_key: user}}]}]}";
+    let documents = limits
+        + &global(", enable_x_ratelimit_headers: DRAFT_VERSION_03")
+        + &patch("entries", "VIRTUAL_HOST", HOST, entries);
+    let gateway = Gateway::start(&config(&upstream, &documents));
+    let first = ask(&gateway, "/", "X-User: ann\r\n");
+    assert_eq!((first.status, first.header("x-ratelimit-limit")), (200, Some("2, 2;w=31536000")));
+    assert_eq!(first.header("x-ratelimit-remaining"), Some("1"));
+    assert_eq!(statuses(&gateway, "/", "X-User: ann\r\n", 2), [200, 429]);
+    let refused = ask(&gateway, "/", "X-User: ann\r\n");
+    assert_eq!(
+        (refused.header("x-envoy-ratelimited"), refused.header("x-ratelimit-remaining")),
+        (Some("true"), Some("0"))
+    );
+    for (headers, expected) in [
+        ("X-User: bob\r\n", [200, 200, 429]),
+        ("X-User: vip\r\n", [200, 200, 200]),
+        ("X-User: bot-7\r\n", [200, 200, 200]),
+        ("X-User: cheap\r\n", [200, 429, 429]),
+        ("X-User: cheap\r\nX-Plan: gold\r\n", [200, 200, 200]),
+        ("X-User: cas\r\nX-Tenant: t\r\n", [200, 429, 429]),
+        ("X-Tenant: t\r\n", [200, 200, 200]),
+        ("", [200, 200, 200]),
+    ] {
+        assert_eq!(statuses(&gateway, "/", headers, 3), expected, "{headers}");
+    }
+    let metrics = gateway.ask_admin("GET", "/metrics").text();
+    assert!(metrics.contains("policy=\"shop\",result=\"would_limit\",rule=\"shop.user_bot*\""), "{metrics}");
+}
+
+#[test]
+fn a_routes_entries_stand_for_its_hosts_unless_it_includes_them() {
+    let upstream = Upstream::echo("a");
+    let limits = service(
+        "- {key: PATH, value: all, rate_limit: {unit: year, requests_per_unit: 2}}\n- {key: PATH, value: slow, rate_limit: {unit: year, requests_per_unit: 5}}\n",
+    );
+    let constant = |value: &str, more: &str| {
+        format!(
+            "{{route: {{{more}rate_limits: [{{actions: [{{generic_key: {{descriptor_key: PATH, descriptor_value: {value}}}}}]}}]}}}}"
+        )
+    };
+    let host = "{rate_limits: [{actions: [{header_value_match: {descriptor_key: PATH, descriptor_value: all, headers: [{name: ':path', string_match: {prefix: /}}, {name: x-skip, present_match: true, invert_match: true}]}}]}]}";
+    let route = ", routeConfiguration: {vhost: {name: \"h:80\", route: {name: slow}}}";
+    let of = |more: &str| {
+        config(
+            &upstream,
+            &(limits.clone()
+                + &global("")
+                + &patch("host", "VIRTUAL_HOST", HOST, host)
+                + &patch("route", "HTTP_ROUTE", route, &constant("slow", more))),
+        )
+    };
+    let gateway = Gateway::start(&of(""));
+    assert_eq!(statuses(&gateway, "/a", "", 3), [200, 200, 429]);
+    assert_eq!(statuses(&gateway, "/slow", "", 3), [200, 200, 200], "the route asks for its own");
+    assert_eq!(statuses(&gateway, "/a", "X-Skip: 1\r\n", 1), [200]);
+    assert_eq!(gateway.reload(&of("include_vh_rate_limits: true, "))["success"], true);
+    assert_eq!(statuses(&gateway, "/slow", "", 1), [429], "and for the host's too");
+}
+
+#[test]
+fn windows_are_shared_with_a_service_by_their_keys() {
+    let (upstream, redis) = (Upstream::echo("a"), Redis::start());
+    let map = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: ratelimit-config}\ndata:\n  config.yaml: |\n    domain: shop\n    descriptors:\n    - key: remote_address\n      rate_limit: {unit: day, requests_per_unit: 3}\n";
+    let documents = map.to_owned()
+        + &global(", failure_mode_deny: true")
+        + &patch("h", "VIRTUAL_HOST", HOST, "{rate_limits: [{actions: [{remote_address: {}}]}]}");
+    let with = config(&upstream, &documents)
+        .replace("workers: 2", &format!("workers: 2\n  redis: {{url: '{}', timeout: 2s}}", redis.url()));
+    let (one, two) = (Gateway::start(&with), Gateway::start(&with));
+    assert_eq!(statuses(&one, "/", "", 1), [200]);
+    let key = redis.cli(&["KEYS", "shop_remote_address_127.0.0.1_*"]);
+    let window: u64 = key.rsplit('_').next().unwrap().parse().unwrap();
+    assert_eq!(window % 86_400, 0, "{key}");
+    let left: u64 = redis.cli(&["TTL", &key]).parse().unwrap();
+    assert!((86_000..=86_700).contains(&left), "{left}");
+    assert_eq!(redis.cli(&["INCRBY", &key, "1"]), "2", "as a service beside would");
+    assert_eq!([statuses(&two, "/", "", 1), statuses(&one, "/", "", 1)], [[200], [429]]);
+    redis.signal("STOP");
+    crate::harness::wait_for("requests are refused while nobody knows", || {
+        (statuses(&two, "/", "", 1) == [500]).then_some(())
+    });
+    redis.signal("CONT");
+}
+
+#[test]
+fn buckets_of_the_process_limit_as_envoys_do() {
+    let upstream = Upstream::echo("a");
+    let bucket = |tokens: u32| format!("{{max_tokens: {tokens}, tokens_per_fill: {tokens}, fill_interval: 3600s}}");
+    let share = "{default_value: {numerator: 100, denominator: HUNDRED}}";
+    let local = |tokens: u32, more: &str| {
+        format!(
+            "{{'@type': type.googleapis.com/udpa.type.v1.TypedStruct, type_url: type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit, value: {{stat_prefix: t{tokens}, token_bucket: {}, filter_enabled: {share}, filter_enforced: {share}, response_headers_to_add: [{{append: false, header: {{key: x-local, value: 'true'}}}}]{more}}}}}",
+            bucket(tokens)
+        )
+    };
+    let filter = patch("local", "HTTP_FILTER", "", &format!("{{name: l, typed_config: {}}}", local(3, "")));
+    let route = ", routeConfiguration: {vhost: {route: {name: slow}}}";
+    let descriptors = format!(
+        ", rate_limits: [{{actions: [{{request_headers: {{header_name: x-user, descriptor_key: user}}}}]}}], descriptors: [{{entries: [{{key: user, value: ann}}], token_bucket: {}}}]",
+        bucket(1)
+    );
+    let own = patch(
+        "own",
+        "HTTP_ROUTE",
+        route,
+        &format!("{{typed_per_filter_config: {{envoy.filters.http.local_ratelimit: {}}}}}", local(9, &descriptors)),
+    );
+    let gateway = Gateway::start(&config(&upstream, &(filter + &own)));
+    assert_eq!(statuses(&gateway, "/", "", 4), [200, 200, 200, 429]);
+    assert_eq!(ask(&gateway, "/", "").header("x-local"), Some("true"));
+    assert_eq!(statuses(&gateway, "/slow", "X-User: ann\r\n", 2), [200, 429], "the route has buckets of its own");
+    assert_eq!(statuses(&gateway, "/slow", "X-User: bob\r\n", 2), [200, 200]);
+}
+
+#[test]
+fn mistakes_are_told() {
+    let upstream = Upstream::echo("a");
+    let gateway = Gateway::start(&config(&upstream, ""));
+    for (documents, expected) in [
+        (service("- {key: '', rate_limit: {unit: year, requests_per_unit: 1}}\n"), "empty key"),
+        (service("- {key: a, rate_limit: {unit: fortnight, requests_per_unit: 1}}\n"), "fortnight"),
+        (service("- {key: a, ratelimit: {unit: year, requests_per_unit: 1}}\n"), "ratelimit"),
+        (service("- {key: a, value: b}\n- {key: a, value: b}\n"), "duplicate descriptor composite key"),
+        (service("- {key: a, rate_limit: {unlimited: true, unit: year}}\n"), "exclude each other"),
+        (
+            service("- {key: a}\n") + &service("- {key: b}\n").replace("domain: shop", "# again\ndomain: shop"),
+            "declared twice",
+        ),
+        (global(", stage: many"), "cannot be read"),
+        (
+            patch("h", "VIRTUAL_HOST", HOST, "{rate_limits: [{actions: [{request_header: {}}]}]}"),
+            "unknown field `request_header`",
+        ),
+    ] {
+        let report: Value = gateway.reload(&config(&upstream, &documents));
+        assert_eq!(report["success"], false, "{documents}");
+        assert!(report.to_string().contains(expected), "{documents}: {report}");
+    }
+}
