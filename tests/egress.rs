@@ -378,4 +378,61 @@ mod inside {
         let partner = format!("www.example.com:{port}");
         assert_eq!([ask("GET", &partner), ask("POST", &partner), ask("GET", "example.com")], [200, 403, 403]);
     }
+
+    /// A Gateway with a port for requests and one for TLS that is passed on, whose routes lead to a wildcard.
+    fn outwards() -> &'static str {
+        "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: out}\nspec:\n  servers:\n  - {port: {number: 80, name: http, protocol: HTTP}, hosts: [\"*.wild.test\"]}\n  - {port: {number: 443, name: tls, protocol: TLS}, tls: {mode: PASSTHROUGH}, hosts: [\"*.wild.test\"]}\n---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: out}\nspec:\n  hosts: [\"*.wild.test\"]\n  gateways: [out]\n  http:\n  - route: [{destination: {host: \"*.wild.test\", port: {number: 80}}}]\n  tls:\n  - match: [{sniHosts: [\"*.wild.test\"], port: 443}]\n    route: [{destination: {host: \"*.wild.test\", port: {number: 443}}}]\n"
+    }
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
+    fn wildcards_are_ways_out_of_a_gateway_too() {
+        let authority = Authority::new();
+        let (plain, secure) = (Upstream::echo("far"), server(&authority.sign("b.wild.test"), None));
+        let names = names(&[
+            ("a.wild.test", [127, 0, 0, 1]),
+            ("b.wild.test", [127, 0, 0, 1]),
+            ("inner.wild.test", [10, 9, 9, 9]),
+        ]);
+        let entry = format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: wild}}\nspec: {{hosts: [\"*.wild.test\"], resolution: DYNAMIC_DNS, ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {}}}, {{number: 443, name: tls, protocol: TLS, targetPort: {}}}]}}\n",
+            plain.address().port(),
+            secure.port()
+        );
+        let gateway = Gateway::start(&(proxy(&names, INTERNET, "") + outwards() + &entry));
+        let answer = gateway.get("a.wild.test", "/x");
+        assert_eq!((answer.status, answer.upstream().as_str()), (200, "far"), "{}", answer.text());
+        assert_eq!(gateway.get("inner.wild.test", "/").status, 403, "a private address");
+        assert_eq!(gateway.get("nobody.wild.test", "/").status, 502);
+        assert_eq!(gateway.get("wild.test", "/").status, 404);
+        let ask = Ask::new("b.wild.test", &authority);
+        assert_eq!(ask.get(gateway.address(443), "/").unwrap().text(), "tls\nsni: b.wild.test\ncertificates: 0\n");
+        assert!(Ask::new("inner.wild.test", &authority).get(gateway.address(443), "/").is_err());
+    }
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
+    fn what_is_outside_never_leads_inside() {
+        let upstream = Upstream::echo("a");
+        let names = names(&[("out.test", [127, 0, 0, 1]), ("in.test", [127, 0, 0, 1])]);
+        let entry = |name: &str, location: &str| {
+            format!(
+                "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec: {{hosts: [{name}.test], location: {location}, resolution: DNS, ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {}}}]}}\n",
+                upstream.address().port()
+            ) + &crate::harness::routes(
+                &format!("{name}.test"),
+                &format!("  - route: [{{destination: {{host: {name}.test}}}}]\n"),
+            )
+        };
+        let config = |settings: &str| {
+            proxy(&names, settings, "")
+                + &crate::harness::gateway(&[80])
+                + &entry("out", "MESH_EXTERNAL")
+                + &entry("in", "MESH_INTERNAL")
+        };
+        let gateway = Gateway::start(&config(""));
+        assert_eq!([gateway.get("out.test", "/").status, gateway.get("in.test", "/").status], [503, 200]);
+        let allowed = Gateway::start(&config(INTERNET));
+        assert_eq!(allowed.get("out.test", "/").status, 200);
+    }
 }

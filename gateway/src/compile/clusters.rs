@@ -16,11 +16,12 @@ use super::locality::Plan;
 use super::registry::{Instance, Port, Registry, Service};
 use super::traffic_policy::Blocks;
 use super::upstream_tls;
-use super::{balancing, forwarding, health_check};
+use super::{balancing, egress, forwarding, health_check};
+use crate::network::Network;
 use crate::routing::route::Target;
 use crate::snapshot::Snapshot;
 use crate::upstream::cluster::Cluster;
-use crate::upstream::definition::{self, Definition, Discovery, DnsDiscovery, DnsName, Member, Protocol};
+use crate::upstream::definition::{self, ByHost, Definition, Discovery, DnsDiscovery, DnsName, Member, Protocol};
 use crate::upstream::retry::Policy;
 use crate::upstream::tiers::Division;
 
@@ -149,12 +150,13 @@ impl<'a> Clusters<'a> {
         let plan = Plan::of(&instances, blocks.load_balancer, near, detection.is_some(), &settings.node);
         let (policy, key) = balancing::policy(blocks.load_balancer)?;
         let refresh = mesh.dns_refresh_rate.map_or(DNS_REFRESH, |it| it.0);
+        let networks = [service.networks.clone(), egress::networks(&settings.egress.allowed_addresses)].concat();
         Ok(Definition {
             host: name.into(),
             port: number,
             subset: subset.map_or("", |it| it.name.as_str()).into(),
             namespace: service.namespace.as_str().into(),
-            discovery: discovery(name, &port, service, &instances, (&plan, refresh)),
+            discovery: discovery(name, &port, service, &instances, (&plan, refresh, networks)),
             division: Division {
                 policy,
                 shares: plan.shares(),
@@ -197,8 +199,13 @@ fn discovery(
     port: &Port,
     service: &Service,
     instances: &[&Instance],
-    (plan, refresh): (&Plan<'_>, Duration),
+    (plan, refresh, networks): (&Plan<'_>, Duration, Vec<Network>),
 ) -> Discovery {
+    let by_host = |networks: Vec<Network>| {
+        let port = u16::try_from(port.target).unwrap_or_default();
+        Discovery::ByHost(ByHost { port, networks: networks.into() })
+    };
+    let guard = service.is_external.then(|| Box::from(networks.as_slice()));
     let dns = |one_address| {
         let name_of = |it: &Instance, candidates: Vec<Box<str>>| Member {
             target: DnsName { candidates, port: it.port(port) },
@@ -216,10 +223,12 @@ fn discovery(
             [first, _, ..] if service.ports.is_empty() => vec![name_of(first, spellings())],
             instances => instances.iter().map(|it| name_of(it, vec![it.address.as_str().into()])).collect(),
         };
-        Discovery::Dns(DnsDiscovery { names, one_address, refresh })
+        Discovery::Dns(DnsDiscovery { names, one_address, refresh, guard: guard.clone() })
     };
     match service.resolution.unwrap_or(Resolution::None) {
-        Resolution::None | Resolution::DynamicDns => Discovery::Nowhere,
+        Resolution::None => Discovery::Nowhere,
+        Resolution::DynamicDns if name.starts_with('*') => by_host(networks),
+        Resolution::DynamicDns => dns(false),
         Resolution::Static => {
             let member =
                 |it: &&Instance| Some(Member { target: it.address(port)?, weight: it.weight, place: plan.place(it) });

@@ -167,7 +167,7 @@ fn endpoints(entry: &ServiceEntry, port: &ServicePort) -> Option<Box<[SocketAddr
     Some(each.collect())
 }
 
-fn networks(written: &[String]) -> Vec<Network> {
+pub(super) fn networks(written: &[String]) -> Vec<Network> {
     let parsed = written.iter().filter_map(|it| it.parse::<Cidr>().ok());
     parsed.map(|it| Network::new(it.address(), it.prefix())).collect()
 }

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use config_schema::istio::destination_rule::DestinationRule;
-use config_schema::istio::service_entry::{Resolution, ServiceEntry, ServicePort};
+use config_schema::istio::service_entry::{Location, Resolution, ServiceEntry, ServicePort};
 use config_schema::istio::shared::selects;
 use config_schema::istio::workload_entry::WorkloadEntry;
 use config_schema::kubernetes::endpoint_slice::{EndpointSlice, SERVICE_NAME_LABEL};
 use config_schema::kubernetes::service::ServicePort as KubernetesPort;
 use config_schema::native::health_check::HealthCheck;
 use config_schema::native::settings::GatewaySettings;
-use config_schema::value::host;
+use config_schema::value::{Cidr, host};
 use config_schema::{Documents, Resource};
 
 use super::visibility::{Exported, Viewer};
+use crate::network::Network;
 use crate::upstream::address::Address;
 
 /// One declared host.
@@ -26,6 +27,10 @@ pub(super) struct Service {
     /// Names of which its certificate must carry one.
     pub(super) subject_alt_names: Vec<String>,
     pub(super) instances: Vec<Instance>,
+    /// Whether a document says that it is outside.
+    pub(super) is_external: bool,
+    /// Networks that its names may lead to though they are not public.
+    pub(super) networks: Vec<Network>,
 }
 
 /// A port of a service.
@@ -160,9 +165,9 @@ fn merge(known: &mut Service, more: Service) {
 fn lower_entry(entry: &Resource<ServiceEntry>, documents: &Documents) -> Service {
     let ServiceEntry {
         hosts: _,
-        addresses: _,
+        addresses,
         ports,
-        location: _,
+        location,
         resolution,
         endpoints,
         workload_selector,
@@ -191,6 +196,12 @@ fn lower_entry(entry: &Resource<ServiceEntry>, documents: &Documents) -> Service
         resolution: *resolution,
         subject_alt_names: subject_alt_names.clone(),
         instances,
+        is_external: *location == Some(Location::MeshExternal),
+        networks: addresses
+            .iter()
+            .filter_map(|it| it.parse::<Cidr>().ok())
+            .map(|it| Network::new(it.address(), it.prefix()))
+            .collect(),
     }
 }
 
@@ -230,7 +241,7 @@ fn kubernetes<'a>(documents: &'a Documents, domain: &'a str) -> impl Iterator<It
             Resolution::Dns
         };
         let namespace = it.metadata.namespace.clone();
-        (name, Service { namespace, ports, resolution: Some(resolution), subject_alt_names: Vec::new(), instances })
+        (name, Service { namespace, ports, resolution: Some(resolution), instances, ..Service::default() })
     })
 }
 

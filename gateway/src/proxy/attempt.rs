@@ -82,6 +82,9 @@ pub(super) fn admit(exchange: &mut Exchange, chance: Chance) -> Result<(), Reaso
 }
 
 fn cluster(exchange: &Exchange) -> Result<&Arc<Cluster>, Reason> {
+    if let Some(found) = &exchange.found {
+        return Ok(found);
+    }
     let (_, destination) = exchange.forward().ok_or(Reason::Internal)?;
     match &destination.target {
         Target::Cluster(cluster) => Ok(cluster),

@@ -26,6 +26,7 @@ use crate::quota::concurrency::Place;
 use crate::routing::request::Scheme;
 use crate::routing::route::{Action, Destination, Forward, Route, Target};
 use crate::snapshot::Snapshot;
+use crate::upstream::cluster::Cluster;
 use crate::upstream::connection::Unusable;
 use crate::upstream::dial::in_use;
 
@@ -37,6 +38,8 @@ pub struct Exchange {
     pub(super) time: SystemTime,
     pub(super) client: Client,
     pub(super) way: Way,
+    /// The cluster of its own host, where its route leads to a wildcard.
+    pub(super) found: Option<Arc<Cluster>>,
     /// Name of its virtual host, `host:port`.
     pub(super) virtual_host: Option<Arc<str>>,
     /// Bound on the exchange from its forwarding on, retries included.
@@ -154,6 +157,7 @@ impl Exchange {
             time,
             client: Client::Unknown,
             way: Way::Nowhere,
+            found: None,
             virtual_host: None,
             timeout: None,
             deadline: None,

@@ -7,16 +7,18 @@ use pingora::proxy::Session;
 
 use super::arrival::Opened;
 use super::consult::Tools;
+use super::dynamic::Dynamic;
 use super::exchange::Exchange;
 use super::limit::Stage;
 use super::mirror::Mirrors;
 use super::{arrival, consult, credentials, descriptor_limit, limit};
 use crate::listener::http1::head::Role;
-use crate::local_reply::{Flow, LocalReply};
+use crate::local_reply::{Flow, LocalReply, Reason};
+use crate::routing::route::Target;
 use crate::snapshot::Live;
 use crate::telemetry::Telemetry;
 use crate::upstream::client::Client;
-use crate::upstream::dns::Resolver;
+use crate::upstream::definition::Discovery;
 
 /// What becomes of a request.
 pub(super) enum Found {
@@ -35,19 +37,19 @@ pub struct Gateway {
     pub(super) worker: usize,
     client: Arc<Client>,
     pub(super) mirrors: Arc<Mirrors>,
-    pub(super) resolver: Resolver,
+    pub(super) dynamic: Arc<Dynamic>,
 }
 
 impl Gateway {
     /// The proxy of one worker.
-    pub fn new(
+    pub(super) fn new(
         (live, telemetry): (Arc<Live>, Arc<Telemetry>),
         worker: usize,
         client: Arc<Client>,
-        resolver: Resolver,
+        dynamic: Arc<Dynamic>,
     ) -> Self {
         let mirrors = Arc::new(Mirrors::new(Arc::clone(&client)));
-        Self { live, telemetry, worker, client, mirrors, resolver }
+        Self { live, telemetry, worker, client, mirrors, dynamic }
     }
 }
 
@@ -92,7 +94,32 @@ impl Gateway {
                 return Ok(refused);
             }
         }
-        Ok(arrival::follow(session, exchange, &opened))
+        Ok(match arrival::follow(session, exchange, &opened) {
+            Flow::Continue(()) => self.find_host(exchange, &opened).await,
+            refused @ Flow::Break(_) => refused,
+        })
+    }
+
+    /// Finds the addresses of the request's own host, where its route leads to a wildcard.
+    async fn find_host(&self, exchange: &mut Exchange, opened: &Opened) -> Flow {
+        let Some(Target::Cluster(template)) = exchange.forward().map(|(_, it)| &it.target) else {
+            return Flow::Continue(());
+        };
+        if !matches!(template.definition().discovery, Discovery::ByHost(_)) {
+            return Flow::Continue(());
+        }
+        let template = Arc::clone(template);
+        match self.dynamic.find(&template, &opened.authority).await {
+            Ok(found) => {
+                exchange.found = found;
+                Flow::Continue(())
+            }
+            Err(fault) => {
+                let reason = Reason::Egress(fault);
+                exchange.end.reason = Some(reason);
+                Flow::Break(LocalReply::because(reason))
+            }
+        }
     }
 
     /// Asks a service outside, and looks at keys and passwords, where it is configured.

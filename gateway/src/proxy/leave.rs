@@ -6,7 +6,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use http::{HeaderName, Method, header};
 use pingora::Result as Outcome;
@@ -14,6 +13,7 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::arrival::Opened;
+use super::dynamic::{Dynamic, LOOKUP};
 use super::exchange::{Exchange, Leaving, Way as Taken};
 use super::gateway::{Found, Gateway};
 use super::limit::Stage;
@@ -26,19 +26,10 @@ use crate::routing::rewrite::PathRewrite;
 use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteOrigin};
 use crate::routing::way_out::{Use, Way, WaysOut};
 use crate::snapshot::Service;
-use crate::upstream::address::Address;
-use crate::upstream::cluster::Cluster;
-use crate::upstream::definition::{self, Definition, Discovery, Member};
+use crate::upstream::definition::{self, Definition};
 use crate::upstream::dns::Resolver;
-use crate::upstream::endpoint::Place;
 use crate::upstream::retry::Policy;
 
-/// How long addresses are used at most before a name is looked up again.
-const FRESH: Duration = Duration::from_secs(60);
-/// How long a cluster outlives its addresses, in case the same are found again.
-const KEPT: Duration = Duration::from_secs(60);
-/// Bound on looking a name up.
-const LOOKUP: Duration = Duration::from_secs(5);
 /// Port of requests that name none.
 const HTTP_PORT: u16 = 80;
 /// Headers that speak of the inside; nothing outside learns them.
@@ -60,7 +51,6 @@ pub(super) struct Plan {
     pub(super) target: Target,
     pub(super) way: Way,
     pub(super) addresses: Vec<SocketAddr>,
-    until: Instant,
 }
 
 impl Gateway {
@@ -76,7 +66,7 @@ impl Gateway {
         }
         let usage = if is_connect { Use::Tunnel } else { Use::Requests };
         let own = exchange.known().map(|it| it.connection.local.ip().to_canonical());
-        let planned = plan((&self.resolver, own), ways, target.clone(), usage).await;
+        let planned = plan((&self.dynamic.resolver, own), ways, target.clone(), usage).await;
         let plan = match planned {
             Ok(it) => it,
             Err(fault) => return Ok(Found::Reply(refuse(exchange, &target, fault))),
@@ -86,7 +76,7 @@ impl Gateway {
             return connect::tunnel(session, exchange, plan, self).await;
         }
         clean(session.req_header_mut());
-        match route(&plan) {
+        match route(&plan, &self.dynamic) {
             Some(route) => {
                 exchange.way = Taken::Forwarded(route, 0);
                 Ok(Found::Forward)
@@ -133,26 +123,26 @@ async fn plan(
     usage: Use,
 ) -> Result<Plan, EgressFault> {
     let way = ways.decide(&target, usage)?;
-    let now = Instant::now();
     let port = way.port().map_or(target.port, |it| it.dials);
     let at = |it: IpAddr| SocketAddr::new(it, port);
-    let (addresses, until) = match (way.port().and_then(|it| it.endpoints.as_ref()), &target.host) {
-        (Some(named), _) => (named.to_vec(), now + FRESH),
-        (None, Host::Address(address)) => (vec![at(*address)], now + FRESH),
+    let mut addresses: Vec<SocketAddr> = match (way.port().and_then(|it| it.endpoints.as_ref()), &target.host) {
+        (Some(named), _) => named.to_vec(),
+        (None, Host::Address(address)) => vec![at(*address)],
         (None, Host::Name(name)) => {
             let found = tokio::time::timeout(LOOKUP, resolver.lookup(name)).await;
-            let (addresses, until) = found.ok().flatten().ok_or(EgressFault::Unresolved)?;
-            (addresses.into_iter().map(at).collect(), until.min(now + FRESH))
+            let (addresses, _) = found.ok().flatten().ok_or(EgressFault::Unresolved)?;
+            addresses.into_iter().map(at).collect()
         }
     };
     // What the document names itself was vetted by who wrote it.
     let is_named = way.port().is_some_and(|it| it.endpoints.is_some());
-    let vetted: Vec<SocketAddr> =
-        addresses.into_iter().filter(|it| is_named || ways.admits(&way, &target, (it.ip(), own))).collect();
-    if vetted.is_empty() {
+    addresses.retain(|it| is_named || ways.admits(&way, &target, (it.ip(), own)));
+    if addresses.is_empty() {
         return Err(EgressFault::Address);
     }
-    Ok(Plan { ways, target, way, addresses: vetted, until })
+    // Answers rotate; the same set is the same cluster.
+    addresses.sort_unstable();
+    Ok(Plan { ways, target, way, addresses })
 }
 
 /// Refuses a destination; the client learns which one, and a word for the reason.
@@ -188,20 +178,11 @@ fn clean(request: &mut RequestHeader) {
     }
 }
 
-/// The route to the vetted addresses; kept while they are fresh.
-fn route(plan: &Plan) -> Option<Arc<Route>> {
-    if let Some(known) = plan.ways.kept(&plan.target, Instant::now()).filter(|it| leads_to(it, &plan.addresses)) {
-        return Some(known);
-    }
+/// The route to the vetted addresses.
+fn route(plan: &Plan, dynamic: &Dynamic) -> Option<Arc<Route>> {
     let template = plan.way.port().map(|it| &it.template).or(plan.ways.others.as_ref())?;
-    let member = |it: &SocketAddr| Member { target: Address::Inet(*it), weight: 1, place: Place::default() };
-    let definition = Definition {
-        host: plan.target.host.to_string().into(),
-        port: plan.target.port,
-        discovery: Discovery::Static(plan.addresses.iter().map(member).collect()),
-        ..Definition::clone(template)
-    };
-    let cluster = Arc::new(Cluster::new(definition, None, Instant::now()));
+    let template = Definition { port: plan.target.port, ..Definition::clone(template) };
+    let cluster = dynamic.cluster(&template, &plan.target.host.to_string(), &plan.addresses);
     let destination = Destination {
         weight: 1,
         target: route::Target::Cluster(cluster),
@@ -217,7 +198,7 @@ fn route(plan: &Plan) -> Option<Arc<Route>> {
         retry: Arc::new(Policy::default()),
         mirrors: Box::default(),
     };
-    let route = Arc::new(Route {
+    Some(Arc::new(Route {
         name: "egress".into(),
         stat_prefix: None,
         origin: RouteOrigin { service: Arc::new(DocumentOrigin::default()), rule: 0, condition: None },
@@ -228,16 +209,5 @@ fn route(plan: &Plan) -> Option<Arc<Route>> {
         fault: None,
         cors: None,
         limits: None,
-    });
-    plan.ways.keep(plan.target.clone(), Arc::clone(&route), plan.until + KEPT);
-    Some(route)
-}
-
-/// Whether a route has just these addresses.
-fn leads_to(route: &Route, addresses: &[SocketAddr]) -> bool {
-    let Action::Forward(forward) = &route.action else { return false };
-    let Some(route::Target::Cluster(cluster)) = forward.destinations.first().map(|it| &it.target) else { return false };
-    let Discovery::Static(members) = &cluster.definition().discovery else { return false };
-    members.len() == addresses.len()
-        && members.iter().zip(addresses).all(|(it, address)| it.target == Address::Inet(*address))
+    }))
 }

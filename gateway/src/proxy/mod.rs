@@ -16,6 +16,7 @@ mod consult;
 mod credentials;
 mod descriptor_limit;
 mod door;
+mod dynamic;
 mod exchange;
 mod facts;
 mod grpc;

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::door::{Door, Entered, Outcome, Purpose};
+use super::dynamic::Dynamic;
 use super::tcp::ServeTcp;
 use super::{Gateway, MAX_TRIES};
 use crate::listener::accept::{Accepted, Serve};
@@ -56,7 +57,8 @@ impl ServeHttp {
         };
         let client = Arc::new(Client::default());
         let shared = (Arc::clone(&live), Arc::clone(&telemetry));
-        let gateway = Gateway::new(shared, worker, Arc::clone(&client), resolver);
+        let dynamic = Arc::new(Dynamic::new(resolver));
+        let gateway = Gateway::new(shared, worker, Arc::clone(&client), Arc::clone(&dynamic));
         let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
         let mut options = HttpServerOptions::default();
         options.h2c = true;
@@ -66,7 +68,7 @@ impl ServeHttp {
         proxy.server_options = Some(options);
         proxy.h2_options = Some(default_h2_options());
         proxy.handle_init_modules();
-        let run = Run { proxy: Arc::new(proxy), live, telemetry, worker, client, door: Door::default() };
+        let run = Run { proxy: Arc::new(proxy), live, telemetry, worker, client, dynamic, door: Door::default() };
         Self { run: Arc::new(run), runtime }
     }
 }
@@ -84,6 +86,7 @@ struct Run {
     telemetry: Arc<Telemetry>,
     worker: usize,
     client: Arc<Client>,
+    dynamic: Arc<Dynamic>,
     door: Door,
 }
 
@@ -105,7 +108,8 @@ impl Run {
             Purpose::Tcp(route) => {
                 let live = Arc::clone(&self.live);
                 let (telemetry, client) = (Arc::clone(&self.telemetry), Arc::clone(&self.client));
-                let tcp = ServeTcp { live, telemetry, worker: self.worker, client };
+                let dynamic = Arc::clone(&self.dynamic);
+                let tcp = ServeTcp { live, telemetry, worker: self.worker, client, dynamic };
                 tcp.connection(accepted, secured, route).await;
             }
         }

@@ -8,6 +8,7 @@ use pingora::protocols::Stream as Upstream;
 
 use super::access;
 use super::consult::{self, Tools};
+use super::dynamic::Dynamic;
 use super::facts::TcpFacts;
 use crate::filter::external_authorization::Custom;
 use crate::l4::relay::{self, Bounds, End, Meter};
@@ -41,6 +42,7 @@ pub(super) struct ServeTcp {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) worker: usize,
     pub(super) client: Arc<Client>,
+    pub(super) dynamic: Arc<Dynamic>,
 }
 
 /// What is known of a connection when it ends.
@@ -83,7 +85,14 @@ impl ServeTcp {
                 outline.cluster = name.to_string();
                 outline.flag = Reason::NoCluster.flag();
             }
-            Some(Target::Cluster(cluster)) => self.forward(stream, cluster, &mut outline).await,
+            Some(Target::Cluster(cluster)) => {
+                let name = outline.secured.as_ref().map(|it| it.server_name.clone()).unwrap_or_default();
+                match self.dynamic.find(cluster, &name).await {
+                    Ok(Some(found)) => self.forward(stream, &found, &mut outline).await,
+                    Ok(None) => self.forward(stream, cluster, &mut outline).await,
+                    Err(fault) => outline.flag = Reason::Egress(fault).flag(),
+                }
+            }
         }
         drop(place);
         let snapshot = self.live.pin();

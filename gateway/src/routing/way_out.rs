@@ -2,22 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use lru::LruCache;
-
-use super::route::Route;
-use crate::egress::guard;
 use crate::egress::target::{Host, Target};
 use crate::local_reply::egress_fault::EgressFault;
 use crate::network::Network;
+use crate::network::public as guard;
 use crate::origin::DocumentOrigin;
 use crate::upstream::definition::Definition;
-
-/// Names whose routes are kept while their addresses are good.
-const MAX_KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("it is more than none");
 
 /// What is asked of a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +99,6 @@ pub struct WaysOut {
     pub networks: Box<[Network]>,
     /// How tunnels behave.
     pub tunnels: TunnelTerms,
-    kept: Mutex<LruCache<Target, (Arc<Route>, Instant)>>,
 }
 
 /// A destination that may be reached.
@@ -126,15 +118,8 @@ impl WaysOut {
         networks: Box<[Network]>,
         tunnels: TunnelTerms,
     ) -> Self {
-        let mut ways = Self {
-            exact: HashMap::new(),
-            wildcards: HashMap::new(),
-            addresses: Vec::new(),
-            others,
-            networks,
-            tunnels,
-            kept: Mutex::new(LruCache::new(MAX_KEPT)),
-        };
+        let mut ways =
+            Self { exact: HashMap::new(), wildcards: HashMap::new(), addresses: Vec::new(), others, networks, tunnels };
         for (host, addresses) in hosts {
             let host = Arc::new(host);
             ways.addresses.extend(addresses.into_iter().map(|it| (it, Arc::clone(&host))));
@@ -196,18 +181,6 @@ impl WaysOut {
         let is_named = matches!((way, &target.host), (Way::Named(..), Host::Address(it)) if *it == address);
         let is_loop = guard::is_public(address) && own_address == Some(address);
         is_named || (!is_loop && (guard::admits(address, own) || guard::admits(address, &self.networks)))
-    }
-
-    /// The route that is kept for a destination.
-    pub fn kept(&self, target: &Target, now: Instant) -> Option<Arc<Route>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (route, until) = kept.get(target)?;
-        (now < *until).then(|| Arc::clone(route))
-    }
-
-    /// Keeps a route until its addresses are old.
-    pub fn keep(&self, target: Target, route: Arc<Route>, until: Instant) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(target, (route, until));
     }
 }
 

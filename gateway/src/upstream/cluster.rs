@@ -67,7 +67,7 @@ impl Cluster {
             Discovery::Static(members) => cluster.set_addresses(members, now),
             // What is known stays until the first answer.
             Discovery::Dns(_) => cluster.divide(now),
-            Discovery::Nowhere => cluster.set_addresses(&[], now),
+            Discovery::ByHost(_) | Discovery::Nowhere => cluster.set_addresses(&[], now),
         }
         cluster
     }

@@ -13,6 +13,7 @@ use super::outlier::Detection;
 use super::tiers::Division;
 use super::tls::{Authorities, Identity, Revoked};
 use crate::l4::tunnel::Tunnel;
+use crate::network::Network;
 
 /// Which version of HTTP an upstream is spoken to in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,8 +78,19 @@ pub enum Discovery {
     Static(Vec<Member<Address>>),
     /// They are the addresses of names.
     Dns(DnsDiscovery),
+    /// They are the addresses of the host that a request asks for.
+    ByHost(ByHost),
     /// There are none: nobody says where.
     Nowhere,
+}
+
+/// Endpoints that are the addresses of each request's own host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ByHost {
+    /// Port of the addresses.
+    pub port: u16,
+    /// Networks that hosts may lead to though they are not public.
+    pub networks: Box<[Network]>,
 }
 
 /// Names that stand for endpoints.
@@ -90,6 +102,8 @@ pub struct DnsDiscovery {
     pub one_address: bool,
     /// Longest time between two queries.
     pub refresh: Duration,
+    /// Networks that names may lead to besides public ones, where the names are outside; any when absent.
+    pub guard: Option<Box<[Network]>>,
 }
 
 /// One name that stands for endpoints.

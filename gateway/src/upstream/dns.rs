@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use super::address::Address;
 use super::cluster::Cluster;
 use super::definition::{Discovery, DnsDiscovery, DnsName, Member};
+use crate::network::Network;
+use crate::network::public::admits;
 
 /// Shortest time between two queries for a name, whatever its time to live says.
 const MIN_REFRESH: Duration = Duration::from_secs(1);
@@ -84,7 +86,7 @@ impl Resolver {
         let mut answer = Answer { addresses: Vec::new(), valid: discovery.refresh };
         let mut any = false;
         for name in &discovery.names {
-            let Some(found) = self.resolve_name(name).await else { continue };
+            let Some(found) = self.resolve_name(name, discovery.guard.as_deref()).await else { continue };
             any = true;
             answer.valid = answer.valid.min(found.valid);
             answer.addresses.extend(found.addresses);
@@ -98,7 +100,7 @@ impl Resolver {
     }
 
     /// The addresses of the first spelling that has any.
-    async fn resolve_name(&self, member: &Member<DnsName>) -> Option<Answer> {
+    async fn resolve_name(&self, member: &Member<DnsName>, guard: Option<&[Network]>) -> Option<Answer> {
         let Member { target: DnsName { candidates, port }, weight, place } = member;
         let at = |ip| Member { target: Address::Inet(SocketAddr::new(ip, *port)), weight: *weight, place: *place };
         for candidate in candidates {
@@ -107,7 +109,8 @@ impl Resolver {
             }
             let Ok(found) = self.inner.lookup_ip(candidate.as_ref()).await else { continue };
             let valid = found.valid_until().saturating_duration_since(std::time::Instant::now());
-            let mut addresses: Vec<_> = found.iter().map(at).collect();
+            let vetted = found.iter().filter(|it| guard.is_none_or(|named| admits(*it, named)));
+            let mut addresses: Vec<_> = vetted.map(at).collect();
             // Answers rotate; the same set must look the same.
             addresses.sort_by_key(|it| it.target.to_string());
             if !addresses.is_empty() {

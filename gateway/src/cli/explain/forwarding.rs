@@ -120,6 +120,7 @@ impl Teller<'_> {
                     );
                 }
             }
+            Discovery::ByHost(_) => self.step("endpoint", "the public addresses of the request's own host"),
             Discovery::Nowhere => self.step("endpoints", "none, nobody says where it is: 503 UH"),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::network::Network;
+use super::Network;
 
 /// IPv4 networks that are not public (IANA's registry of special-purpose addresses), and metadata services in public ones.
 const SPECIAL_V4: [(Ipv4Addr, u8); 18] = [

@@ -1,5 +1,7 @@
 //! IP networks, for whoever decides by where somebody comes from.
 
+pub mod public;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses that share their first bits.
