@@ -435,4 +435,104 @@ mod inside {
         let allowed = Gateway::start(&config(INTERNET));
         assert_eq!(allowed.get("out.test", "/").status, 200);
     }
+
+    /// A document of our own kinds.
+    fn own(kind: &str, name: &str, spec: &str) -> String {
+        format!(
+            "---\napiVersion: sluice.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, namespace: istio-system}}\nspec: {{{spec}}}\n"
+        )
+    }
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
+    fn what_is_tried_out_is_noted_and_learned_from() {
+        let upstream = Upstream::echo("far");
+        let port = upstream.address().port();
+        let (tunnelled, _) = listener();
+        let names = names(&[
+            ("api.partner.test", [127, 0, 0, 1]),
+            ("www.partner.test", [127, 0, 0, 1]),
+            ("in.partner.test", [10, 9, 9, 9]),
+        ]);
+        let audit = proxy(&names, INTERNET, "") + &own("EgressPolicy", "p", "mode: Audit");
+        let gateway = Gateway::start(&audit);
+        let ask = |host: &str| {
+            let head = format!("GET http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+            Client::connect(gateway.address(8081)).send(&head).status
+        };
+        assert_eq!([ask("api.partner.test"), ask("api.partner.test"), ask("www.partner.test")], [200, 200, 200]);
+        assert_eq!(ask("in.partner.test"), 403, "the guard is not tried out");
+        drop(tunnel(&gateway, &format!("api.partner.test:{}", tunnelled.port())));
+        wait_for("the log", || {
+            gateway.output().contains("would_deny:egress_host_not_allowed[api.partner.test:").then_some(())
+        });
+        let admin = gateway.admin().to_string();
+        let egress = |verb: &str| {
+            let output =
+                crate::harness::sluice().args(["egress", verb, "--since", "1h", "--admin", &admin]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+        };
+        let blocked = egress("blocked");
+        assert!(blocked.contains("egress_address_forbidden") && blocked.contains("in.partner.test"), "{blocked}");
+        let learned = egress("learn");
+        assert!(learned.contains("- api.partner.test   # 3 times, by 127.0.0.1"), "{learned}");
+        // What was learned is a configuration that allows just that.
+        let enforced = proxy(&names, INTERNET, "") + &learned;
+        assert_eq!(gateway.reload(&enforced)["success"], true, "{learned}");
+        assert_eq!([ask("api.partner.test"), ask("www.partner.test"), ask("other.test")], [200, 200, 403]);
+    }
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
+    fn tunnels_have_bounds() {
+        let (address, seen) = listener();
+        let port = address.port();
+        let names = names(&[("a.test", [127, 0, 0, 1])]);
+        let bounds = own("EgressPolicy", "p", "tunnels: {perClient: 2, maxBytes: 1000}");
+        let gateway =
+            Gateway::start(&(proxy(&names, INTERNET, "") + &entry("a.test", port, "TCP", "resolution: DNS") + &bounds));
+        let target = format!("a.test:{port}");
+        let (first, mut second) = (tunnel(&gateway, &target), tunnel(&gateway, &target));
+        assert_eq!(connect(&gateway, &target, "").1.status, 503, "two are enough");
+        second.write_all(&[1; 800]).unwrap();
+        wait_for("more than may pass ends it", || second.write_all(&[1; 300]).is_err().then_some(()));
+        drop((first, second));
+        wait_for("places are free again", || (connect(&gateway, &target, "").1.status == 200).then_some(()));
+        wait_for("no more than the bound came", || {
+            let seen = seen.lock().unwrap();
+            (seen.len() >= 2 && seen.iter().all(|it| it.len() <= 1000)).then_some(())
+        });
+    }
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
+    fn secrets_go_to_their_hosts_and_to_nobody_else() {
+        let upstream = Upstream::echo("far");
+        let port = upstream.address().port();
+        let names =
+            names(&[("api.test", [127, 0, 0, 1]), ("other.test", [127, 0, 0, 1]), ("a.wild.test", [127, 0, 0, 1])]);
+        let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: partner, namespace: istio-system}\nstringData: {token: hunter2}\n";
+        let credential = own(
+            "EgressCredential",
+            "c",
+            "hosts: [api.test, '*.wild.test'], prefix: 'Bearer ', credentialName: partner",
+        );
+        let reverse = crate::harness::gateway(&[80])
+            + &crate::harness::routes("inside", "  - route: [{destination: {host: api.test}}]\n");
+        let entries = entry("api.test", port, "HTTP", "resolution: DNS")
+            + &entry("other.test", port, "HTTP", "resolution: DNS")
+            + &entry("*.wild.test", port, "HTTP", "resolution: DYNAMIC_DNS");
+        let gateway = Gateway::start(&(proxy(&names, INTERNET, "") + &entries + secret + &credential + &reverse));
+        let ask = |host: &str| {
+            let head =
+                format!("GET http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: mine\r\n\r\n");
+            Client::connect(gateway.address(8081)).send(&head).echoed("authorization")
+        };
+        assert_eq!(ask("api.test").as_deref(), Some("Bearer hunter2"));
+        assert_eq!(ask("a.wild.test").as_deref(), Some("Bearer hunter2"));
+        assert_eq!(ask("other.test").as_deref(), Some("mine"));
+        assert_eq!(gateway.get("inside", "/").echoed("authorization").as_deref(), Some("Bearer hunter2"));
+        let told = gateway.output() + &gateway.messages() + &gateway.ask_admin("GET", "/config_dump").text();
+        assert!(!told.contains("hunter2"), "no secret is told");
+    }
 }

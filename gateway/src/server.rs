@@ -78,7 +78,7 @@ fn telemetry(snapshot: &Snapshot, workers: usize) -> anyhow::Result<Telemetry> {
     let tcp = TcpSeries::new(source.clone(), &metrics)?;
     let series = RequestSeries::new(source, &metrics)?;
     let routes = RouteSeries::new(&metrics)?;
-    Ok(Telemetry { access_log: LogWriter::start(workers)?, series, tcp, routes, metrics })
+    Ok(Telemetry { access_log: LogWriter::start(workers)?, series, tcp, routes, egress: Default::default(), metrics })
 }
 
 /// A configuration without ports.
@@ -98,6 +98,7 @@ fn placeholder(first: &Snapshot) -> Snapshot {
         basic: None,
         custom: None,
         limits: Default::default(),
+        egress_credentials: Default::default(),
         limits_ahead: false,
         descriptor_limits: Default::default(),
         limit_rules: Vec::new(),

@@ -27,6 +27,8 @@ use crate::kubernetes::secret::Secret;
 use crate::kubernetes::service::Service;
 use crate::native::api_key_authentication::ApiKeyAuthentication;
 use crate::native::basic_authentication::BasicAuthentication;
+use crate::native::egress_credential::EgressCredential;
+use crate::native::egress_policy::EgressPolicy;
 use crate::native::health_check::HealthCheck;
 use crate::native::rate_limit_policy::RateLimitPolicy;
 use crate::native::settings::GatewaySettings;
@@ -118,16 +120,16 @@ pub struct Documents {
     pub api_key_authentications: Vec<Resource<ApiKeyAuthentication>>,
     pub basic_authentications: Vec<Resource<BasicAuthentication>>,
     pub health_checks: Vec<Resource<HealthCheck>>,
+    pub egress_policies: Vec<Resource<EgressPolicy>>,
+    pub egress_credentials: Vec<Resource<EgressCredential>>,
     pub rate_limit_policies: Vec<Resource<RateLimitPolicy>>,
     pub settings: Vec<Resource<GatewaySettings>>,
 }
 
-/// Where a kind keeps what others keep in `spec`.
+/// Where a kind keeps what others keep in `spec`: there, or beside `metadata`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// In `spec`.
     Spec,
-    /// Beside `metadata`.
     Flat,
 }
 
@@ -194,6 +196,8 @@ pub static KINDS: &[Kind] = &[
     kind!("sluice.dev", &["v1alpha1"], ApiKeyAuthentication, Spec, api_key_authentications),
     kind!("sluice.dev", &["v1alpha1"], BasicAuthentication, Spec, basic_authentications),
     kind!("sluice.dev", &["v1alpha1"], HealthCheck, Spec, health_checks),
+    kind!("sluice.dev", &["v1alpha1"], EgressPolicy, Spec, egress_policies),
+    kind!("sluice.dev", &["v1alpha1"], EgressCredential, Spec, egress_credentials),
     kind!("sluice.dev", &["v1alpha1"], RateLimitPolicy, Spec, rate_limit_policies),
     kind!("sluice.dev", &["v1alpha1"], GatewaySettings, Spec, settings),
 ];

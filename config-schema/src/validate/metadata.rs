@@ -29,6 +29,8 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
         api_key_authentications,
         basic_authentications,
         health_checks,
+        egress_policies,
+        egress_credentials,
         rate_limit_policies,
         settings,
     } = documents;
@@ -50,6 +52,8 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
     check_kind(api_key_authentications, problems);
     check_kind(basic_authentications, problems);
     check_kind(health_checks, problems);
+    check_kind(egress_policies, problems);
+    check_kind(egress_credentials, problems);
     check_kind(rate_limit_policies, problems);
     check_kind(settings, problems);
 }
@@ -91,6 +95,8 @@ impl Documents {
         sort(&mut self.api_key_authentications);
         sort(&mut self.basic_authentications);
         sort(&mut self.health_checks);
+        sort(&mut self.egress_policies);
+        sort(&mut self.egress_credentials);
         sort(&mut self.rate_limit_policies);
     }
 }

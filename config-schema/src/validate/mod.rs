@@ -24,6 +24,7 @@ mod config_map;
 mod api_key_authentication;
 mod basic_authentication;
 mod health_check;
+mod egress;
 mod rate_limit_policy;
 mod settings;
 mod extension_provider;
@@ -115,6 +116,12 @@ fn inside(documents: &Documents, problems: &mut Problems) {
         envoy_filter::check(it, problems);
     }
     config_map::check(&documents.config_maps, problems);
+    native(documents, problems);
+    settings::check(&documents.settings, problems);
+}
+
+/// The rules of our own kinds.
+fn native(documents: &Documents, problems: &mut Problems) {
     for it in &documents.api_key_authentications {
         api_key_authentication::check(it, problems);
     }
@@ -124,10 +131,15 @@ fn inside(documents: &Documents, problems: &mut Problems) {
     for it in &documents.health_checks {
         health_check::check(it, problems);
     }
+    for it in &documents.egress_policies {
+        egress::policy(it, problems);
+    }
+    for it in &documents.egress_credentials {
+        egress::credential(it, problems);
+    }
     for it in &documents.rate_limit_policies {
         rate_limit_policy::check(it, problems);
     }
-    settings::check(&documents.settings, problems);
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::routing::host_table::HostTable;
 use crate::routing::route::{Action, Route, Target};
 use crate::routing::tcp::TcpRoute;
 use crate::routing::virtual_host::VirtualHost;
-use crate::routing::way_out::AllowedHost;
+use crate::routing::way_out::{AllowedHost, Others};
 use crate::snapshot::tls_table::Chain;
 use crate::snapshot::{Listener, Service, Snapshot};
 use crate::upstream::cluster::Cluster;
@@ -56,7 +56,7 @@ fn listener(listener: &Listener) -> Value {
             hosts.sort_by(|a, b| a.name.cmp(&b.name));
             let ports = |it: &AllowedHost| it.ports.iter().map(|it| it.number).collect::<Vec<_>>();
             let hosts: Vec<_> = hosts.into_iter().map(|it| json!({ "host": it.name, "ports": ports(it) })).collect();
-            json!({ "bind": bind, "port": port, "proxy": { "hosts": hosts, "anyHost": ways.others.is_some() } })
+            json!({ "bind": bind, "port": port, "proxy": { "hosts": hosts, "anyHost": ways.others != Others::Refused } })
         }
         Service::Tcp(route) => json!({ "bind": bind, "port": port, "tcp": route.as_deref().map(tcp_route) }),
         Service::Tls(table) => {

@@ -10,6 +10,7 @@ mod serve;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use flate2::Compression;
@@ -21,6 +22,7 @@ use pingora::protocols::http::ServerSession;
 pub use serve::Port;
 
 use crate::reload::Reloader;
+use crate::telemetry::egress_log::{Asked, Seen};
 
 /// Begins the paths of keys of rate limits.
 const RATE_LIMITS: &str = "/ratelimit/";
@@ -97,6 +99,7 @@ impl ServeHttp for Admin {
                 let status = if report.success { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
                 json(status, &config_dump::report(&report))
             }
+            (Method::GET, "/egress") => json(StatusCode::OK, &self.egress()),
             (_, "/reload") => text(StatusCode::METHOD_NOT_ALLOWED, "POST only\n"),
             (method @ (Method::GET | Method::DELETE), path) if path.starts_with(RATE_LIMITS) => {
                 let key = path.strip_prefix(RATE_LIMITS).unwrap_or_default();
@@ -109,7 +112,7 @@ impl ServeHttp for Admin {
             }
             (Method::GET, "/") => text(
                 StatusCode::OK,
-                "GET /ready\nGET /metrics\nGET /config_dump\nGET /version\nPOST /reload\nGET or DELETE /ratelimit/KEY\n",
+                "GET /ready\nGET /metrics\nGET /config_dump\nGET /version\nPOST /reload\nGET or DELETE /ratelimit/KEY\nGET /egress\n",
             ),
             _ => text(StatusCode::NOT_FOUND, ""),
         }
@@ -117,6 +120,21 @@ impl ServeHttp for Admin {
 }
 
 impl Admin {
+    /// What forward proxies refused, or would have.
+    fn egress(&self) -> serde_json::Value {
+        let all = self.reloader.telemetry().egress.all();
+        let each = all.into_iter().map(|(asked, seen)| {
+            let Asked { host, port, code, passed, tunnel } = asked;
+            let Seen { count, last, clients } = seen;
+            let last = last.duration_since(UNIX_EPOCH).map_or(0.0, |it| it.as_secs_f64());
+            serde_json::json!({
+                "host": host, "port": port, "code": code, "passed": passed, "tunnel": tunnel,
+                "count": count, "last": last, "clients": clients,
+            })
+        });
+        serde_json::json!({ "asked": each.collect::<Vec<_>>() })
+    }
+
     /// Brings the metrics that are kept elsewhere up to date.
     fn refresh(&self) {
         let telemetry = self.reloader.telemetry();

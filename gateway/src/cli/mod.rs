@@ -4,6 +4,7 @@ mod admin_client;
 mod check;
 mod demo;
 mod echo;
+mod egress;
 mod explain;
 mod health;
 mod ratelimit;
@@ -48,6 +49,8 @@ enum Verb {
     Health(health::Arguments),
     /// Shows or resets what a key of a rate limit has used.
     Ratelimit(ratelimit::Arguments),
+    /// Shows what forward proxies refused, and what would allow it.
+    Egress(egress::Arguments),
     /// Prints a completion script for a shell.
     Completions {
         /// The shell.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Echo(arguments) => echo::run(arguments),
         Verb::Health(arguments) => health::run(&arguments),
+        Verb::Egress(arguments) => egress::run(&arguments),
         Verb::Ratelimit(arguments) => ratelimit::run(&arguments),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

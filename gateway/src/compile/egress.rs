@@ -8,17 +8,19 @@ use std::time::Duration;
 use config_schema::istio::service_entry::{Resolution, ServiceEntry, ServicePort};
 use config_schema::istio::shared::selects;
 use config_schema::istio::sidecar::{EgressListener, OutboundMode, Sidecar};
+use config_schema::native::egress_policy::{EgressMode, EgressPolicy, TunnelBounds};
 use config_schema::native::settings::{EgressSettings, TlsInTunnel};
 use config_schema::value::Cidr;
 use config_schema::{Config, Problem, Resource};
 
 use super::clusters::Clusters;
 use super::origins;
+use super::policies::{Aim, applies};
 use super::registry::root_namespace;
 use super::visibility::{Exported, Viewer};
 use crate::listener::set::{ListenerKey, Wanted};
 use crate::network::Network;
-use crate::routing::way_out::{AllowedHost, AllowedPort, Carries, InTunnel, TunnelTerms, WaysOut};
+use crate::routing::way_out::{AllowedHost, AllowedPort, Carries, InTunnel, Others, TunnelTerms, WaysOut};
 use crate::snapshot::{Listener, Service};
 
 /// Protocol of the listeners that are forward proxies.
@@ -82,14 +84,26 @@ fn ways(
         hosts.push(host(config, name, entries, clusters)?);
     }
     let policy = sidecar.spec.outbound_traffic_policy.as_ref().and_then(|it| it.mode);
+    let own = policies(config, listener);
+    let audits = own.iter().any(|it| it.mode == Some(EgressMode::Audit));
     let others = match policy.unwrap_or(OutboundMode::RegistryOnly) {
-        OutboundMode::RegistryOnly => None,
-        OutboundMode::AllowAny | OutboundMode::AllowAnyDynamicDns => {
-            Some(Arc::new(clusters.template("passthrough.invalid", 80)?))
-        }
+        OutboundMode::RegistryOnly if audits => Others::Noted,
+        OutboundMode::RegistryOnly => Others::Refused,
+        OutboundMode::AllowAny | OutboundMode::AllowAnyDynamicDns => Others::Allowed,
     };
     let settings = &config.settings.egress;
-    Ok(WaysOut::new(hosts, others, networks(&settings.allowed_addresses).into(), tunnels(settings)))
+    let template = Arc::new(clusters.template("passthrough.invalid", 80)?);
+    Ok(WaysOut::new(hosts, (others, template), networks(&settings.allowed_addresses).into(), tunnels(settings, &own)))
+}
+
+/// The policies of a listener, oldest first.
+fn policies<'a>(config: &'a Config, listener: &EgressListener) -> Vec<&'a EgressPolicy> {
+    let port = listener.port.as_ref().map_or(0, |it| it.number);
+    let ours = config.documents.egress_policies.iter().filter(|it| {
+        let aim = Aim { selector: it.spec.selector.as_ref(), target_ref: None, target_refs: &[] };
+        applies(it, &aim, &config.settings) && (it.spec.ports.is_empty() || it.spec.ports.contains(&port))
+    });
+    ours.map(|it| &it.spec).collect()
 }
 
 /// Whether a listener offers a host of a namespace (`namespace/host`, with wildcards).
@@ -172,16 +186,23 @@ pub(super) fn networks(written: &[String]) -> Vec<Network> {
     parsed.map(|it| Network::new(it.address(), it.prefix())).collect()
 }
 
-fn tunnels(settings: &EgressSettings) -> TunnelTerms {
+/// How tunnels behave: of several bounds the narrowest holds.
+fn tunnels(settings: &EgressSettings, policies: &[&EgressPolicy]) -> TunnelTerms {
     let EgressSettings { allowed_addresses: _, tls_in_tunnel, idle_timeout, max_duration, connect_timeout } = settings;
+    let narrowest = |of: fn(&TunnelBounds) -> Option<Duration>| policies.iter().filter_map(|it| of(&it.tunnels)).min();
+    let at_most = |of: fn(&TunnelBounds) -> u32| {
+        policies.iter().map(|it| of(&it.tunnels)).filter(|it| *it > 0).min().unwrap_or(0)
+    };
     TunnelTerms {
         says: match tls_in_tunnel.unwrap_or(TlsInTunnel::Verify) {
             TlsInTunnel::Verify => InTunnel::Verify,
             TlsInTunnel::Require => InTunnel::Require,
             TlsInTunnel::Off => InTunnel::Off,
         },
-        idle: idle_timeout.map_or(IDLE, |it| it.0),
-        age: max_duration.map(|it| it.0),
+        idle: narrowest(|it| it.idle_timeout.map(|it| it.0)).or(idle_timeout.map(|it| it.0)).unwrap_or(IDLE),
+        age: narrowest(|it| it.max_duration.map(|it| it.0)).or(max_duration.map(|it| it.0)),
         connect: connect_timeout.map_or(CONNECT, |it| it.0),
+        bytes: policies.iter().map(|it| it.tunnels.max_bytes).filter(|it| *it > 0).min(),
+        at_once: (at_most(|it| it.per_client), at_most(|it| it.per_host)),
     }
 }

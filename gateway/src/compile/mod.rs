@@ -15,6 +15,7 @@ mod clusters;
 mod delegates;
 mod descriptor_limit;
 mod egress;
+mod egress_credential;
 mod external_authorization;
 mod forwarding;
 mod headers;
@@ -77,6 +78,7 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         authorization,
         custom,
         limits: limits.of_all(),
+        egress_credentials: egress_credential::lower(config)?,
         limits_ahead: limits.looks_ahead(),
         descriptor_limits: descriptor_limit::lower(config)?,
         limit_rules: limits.rules(),

@@ -11,6 +11,7 @@ pub mod basic_authentication;
 pub mod credential;
 pub mod own_headers;
 pub mod authorization;
+pub mod egress_credential;
 pub mod external_authorization;
 pub mod rate_limit;
 pub mod descriptor_limit;

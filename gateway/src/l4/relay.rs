@@ -21,6 +21,8 @@ pub struct Bounds {
     pub idle: Option<Duration>,
     /// Longest time at all; no bound when absent.
     pub age: Option<Duration>,
+    /// Most bytes in each direction; no bound when absent.
+    pub bytes: Option<u64>,
 }
 
 /// Bytes of one direction.
@@ -73,8 +75,8 @@ where
     let begun = Instant::now();
     let moved = AtomicU64::new(0);
     let both = async {
-        let there = one_way(&mut a_read, &mut b_write, up, (&moved, begun));
-        let back = one_way(&mut b_read, &mut a_write, down, (&moved, begun));
+        let there = one_way((&mut a_read, &mut b_write), up, (&moved, begun), bounds.bytes);
+        let back = one_way((&mut b_read, &mut a_write), down, (&moved, begun), bounds.bytes);
         tokio::try_join!(there, back)
     };
     tokio::select! {
@@ -88,10 +90,10 @@ where
 }
 
 async fn one_way(
-    from: &mut (impl AsyncRead + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
+    (from, to): (&mut (impl AsyncRead + Unpin), &mut (impl AsyncWrite + Unpin)),
     meter: &Meter,
     (moved, begun): (&AtomicU64, Instant),
+    most: Option<u64>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -100,6 +102,9 @@ async fn one_way(
             return to.shutdown().await;
         }
         let part = buffer.get(..read).unwrap_or_default();
+        if most.is_some_and(|it| meter.bytes() + read as u64 > it) {
+            return Err(io::Error::other("more than may pass"));
+        }
         to.write_all(part).await?;
         to.flush().await?;
         meter.count(read);
@@ -140,7 +145,7 @@ mod tests {
         Meter::new(IntCounter::new("bytes", "Bytes.").unwrap())
     }
 
-    const FREE: Bounds = Bounds { idle: None, age: None };
+    const FREE: Bounds = Bounds { idle: None, age: None, bytes: None };
 
     #[tokio::test]
     async fn one_side_may_end_before_the_other() {
@@ -172,12 +177,12 @@ mod tests {
             client.write_all(b"still here").await.unwrap();
             std::future::pending::<()>().await;
         };
-        let bounds = Bounds { idle: Some(Duration::from_secs(10)), age: None };
+        let bounds = Bounds { idle: Some(Duration::from_secs(10)), ..FREE };
         let end = tokio::select! { end = relay(a, b, bounds, (&up, &down)) => end, () = talk => End::Done };
         assert_eq!((end, begun.elapsed().as_secs()), (End::Idle, 19));
 
         let ((_client, a), (b, _server)) = (duplex(64), duplex(64));
-        let bounds = Bounds { idle: None, age: Some(Duration::from_secs(5)) };
+        let bounds = Bounds { age: Some(Duration::from_secs(5)), ..FREE };
         assert_eq!(relay(a, b, bounds, (&up, &down)).await, End::Aged);
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn admit(exchange: &mut Exchange, chance: Chance) -> Result<(), Reaso
     choose(exchange, &cluster, chance)
 }
 
-fn cluster(exchange: &Exchange) -> Result<&Arc<Cluster>, Reason> {
+pub(super) fn cluster(exchange: &Exchange) -> Result<&Arc<Cluster>, Reason> {
     if let Some(found) = &exchange.found {
         return Ok(found);
     }

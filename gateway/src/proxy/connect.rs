@@ -20,6 +20,7 @@ use super::exchange::Exchange;
 use super::gateway::{Found, Gateway};
 use super::leave::Plan;
 use crate::egress::target::Host;
+use crate::filter::rate_limit::key::digest_of;
 use crate::l4::relay::{self, Bounds, End, Meter};
 use crate::listener::client_io::ClientIo;
 use crate::listener::set::ListenerKey;
@@ -27,12 +28,15 @@ use crate::listener::stream::GuardedStream;
 use crate::listener::tls::hello::{self, Alert, Bad};
 use crate::local_reply::egress_fault::EgressFault;
 use crate::local_reply::{LocalReply, Reason};
-use crate::routing::way_out::{Carries, InTunnel, TunnelTerms, Use};
+use crate::quota::concurrency::Place;
+use crate::routing::way_out::{Carries, InTunnel, TunnelTerms, Use, Way};
 use crate::snapshot::{Live, Service};
 use crate::telemetry::series::DestinationLabels;
 
 /// Bound on the client's first message.
 const HELLO: Duration = Duration::from_secs(5);
+/// Port that carries TLS where nobody says what it carries.
+const HTTPS_PORT: u16 = 443;
 /// How long a tunnel lasts whose destination is not allowed any more.
 const GRACE: Duration = Duration::from_secs(30);
 /// How often that is looked at.
@@ -50,8 +54,17 @@ pub(super) async fn tunnel(
     gateway: &Gateway,
 ) -> Result<Found> {
     let terms = plan.ways.tunnels;
+    let Some(_places) = places(exchange, &plan) else {
+        exchange.end.reason = Some(Reason::TooManyAtOnce);
+        return Ok(Found::Reply(LocalReply::because(Reason::TooManyAtOnce)));
+    };
     let listens = match terms.says {
-        InTunnel::Verify => plan.way.port().is_none_or(|it| it.carries == Carries::Tls),
+        InTunnel::Verify => match &plan.way {
+            Way::Named(..) => plan.way.port().is_some_and(|it| it.carries == Carries::Tls),
+            // Nobody says what the port carries; the usual port of TLS does.
+            Way::Unnamed(None) => plan.target.port == HTTPS_PORT,
+            Way::Unnamed(Some(_)) => false,
+        },
         InTunnel::Require => true,
         InTunnel::Off => false,
     };
@@ -88,6 +101,16 @@ pub(super) async fn tunnel(
         }
     }
     Ok(Found::Done)
+}
+
+/// Places among the tunnels of the client and of the host, as far as they are bounded.
+fn places(exchange: &Exchange, plan: &Plan) -> Option<Vec<Place>> {
+    let (of_client, of_host) = plan.ways.tunnels.at_once;
+    let client = exchange.known().map(|it| it.address.to_string()).unwrap_or_default();
+    let counts = &exchange.snapshot.counters.in_flight;
+    let bounds = [(of_client, ["egress client", &client]), (of_host, ["egress host", &plan.target.host.to_string()])];
+    let taken = bounds.iter().filter(|(most, _)| *most > 0).map(|(most, key)| counts.enter(digest_of(key), *most));
+    taken.collect()
 }
 
 /// The client's connection; a stand-in with the same head stays with Pingora.
@@ -178,7 +201,7 @@ async fn carry(
     counters.opened.inc();
     let (up, down) = (Meter::new(counters.received), Meter::new(counters.sent));
     let terms = plan.ways.tunnels;
-    let bounds = Bounds { idle: Some(terms.idle), age: terms.age };
+    let bounds = Bounds { idle: Some(terms.idle), age: terms.age, bytes: terms.bytes };
     let key = exchange.client_listener();
     let end = if upstream.write_all(&early).await.is_ok() {
         tokio::select! {

@@ -82,6 +82,8 @@ pub(super) struct Leaving {
     pub(super) host: Box<str>,
     /// Namespace of the document.
     pub(super) namespace: Box<str>,
+    /// Why it would be refused, if policies were not only tried out.
+    pub(super) would_deny: Option<Box<str>>,
     /// The end of a tunnel.
     pub(super) endpoint: Option<SocketAddr>,
     /// Bytes of a tunnel: from the client, and to it.

@@ -7,6 +7,7 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
+use super::attempt;
 use super::exchange::Exchange;
 use super::facts::RequestFacts;
 use crate::local_reply::Reason;
@@ -58,6 +59,14 @@ pub(super) fn prepare(session: &Session, request: &mut RequestHeader, exchange: 
     for edits in destination.request_edits.iter() {
         let rendered = edits.render(&facts);
         edits.apply(request, rendered);
+    }
+    if !exchange.snapshot.egress_credentials.is_empty()
+        && let Ok(cluster) = attempt::cluster(exchange)
+    {
+        // Behind everything else, so that nothing that renders headers ever sees a secret.
+        for (name, value) in exchange.snapshot.egress_credentials.of(&cluster.definition().host) {
+            request.insert_header(name, value.clone())?;
+        }
     }
     Ok(())
 }

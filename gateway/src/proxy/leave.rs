@@ -26,6 +26,7 @@ use crate::routing::rewrite::PathRewrite;
 use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteOrigin};
 use crate::routing::way_out::{Use, Way, WaysOut};
 use crate::snapshot::Service;
+use crate::telemetry::egress_log::Asked;
 use crate::upstream::definition::{self, Definition};
 use crate::upstream::dns::Resolver;
 use crate::upstream::retry::Policy;
@@ -69,20 +70,28 @@ impl Gateway {
         let planned = plan((&self.dynamic.resolver, own), ways, target.clone(), usage).await;
         let plan = match planned {
             Ok(it) => it,
-            Err(fault) => return Ok(Found::Reply(refuse(exchange, &target, fault))),
+            Err(fault) => {
+                self.remember(exchange, (&target, usage), (fault, false));
+                return Ok(Found::Reply(refuse(exchange, &target, fault)));
+            }
         };
         note(exchange, &plan);
+        if let Way::Unnamed(Some(fault)) = plan.way {
+            self.remember(exchange, (&target, usage), (fault, true));
+        }
         if is_connect {
             return connect::tunnel(session, exchange, plan, self).await;
         }
         clean(session.req_header_mut());
-        match route(&plan, &self.dynamic) {
-            Some(route) => {
-                exchange.way = Taken::Forwarded(route, 0);
-                Ok(Found::Forward)
-            }
-            None => Ok(Found::Reply(refuse(exchange, &target, EgressFault::Protocol))),
-        }
+        exchange.way = Taken::Forwarded(route(&plan, &self.dynamic), 0);
+        Ok(Found::Forward)
+    }
+
+    /// Notes a destination that is refused, or would be.
+    fn remember(&self, exchange: &Exchange, (target, usage): (&Target, Use), (fault, passed): (EgressFault, bool)) {
+        let (host, port) = (target.host.to_string(), target.port);
+        let asked = Asked { host, port, code: fault.name(), passed, tunnel: usage == Use::Tunnel };
+        self.telemetry.egress.note(asked, exchange.known().map(|it| it.address), exchange.time);
     }
 
     /// Who asks, whether the policies allow it, and how often.
@@ -165,7 +174,12 @@ fn note(exchange: &mut Exchange, plan: &Plan) {
         Some(_) => definition::name(&host, plan.target.port, ""),
         None => host.to_string(),
     };
-    exchange.leaving = Some(Box::new(Leaving { cluster: cluster.into(), host, namespace, ..Leaving::default() }));
+    let would_deny = match plan.way {
+        Way::Unnamed(fault) => fault.map(|it| format!("would_deny:{}[{}]", it.name(), plan.target).into()),
+        Way::Named(..) => None,
+    };
+    let cluster = cluster.into();
+    exchange.leaving = Some(Box::new(Leaving { cluster, host, namespace, would_deny, ..Leaving::default() }));
 }
 
 /// Takes out what speaks of the inside.
@@ -179,8 +193,8 @@ fn clean(request: &mut RequestHeader) {
 }
 
 /// The route to the vetted addresses.
-fn route(plan: &Plan, dynamic: &Dynamic) -> Option<Arc<Route>> {
-    let template = plan.way.port().map(|it| &it.template).or(plan.ways.others.as_ref())?;
+fn route(plan: &Plan, dynamic: &Dynamic) -> Arc<Route> {
+    let template = plan.way.port().map_or(&plan.ways.template, |it| &it.template);
     let template = Definition { port: plan.target.port, ..Definition::clone(template) };
     let cluster = dynamic.cluster(&template, &plan.target.host.to_string(), &plan.addresses);
     let destination = Destination {
@@ -198,7 +212,7 @@ fn route(plan: &Plan, dynamic: &Dynamic) -> Option<Arc<Route>> {
         retry: Arc::new(Policy::default()),
         mirrors: Box::default(),
     };
-    Some(Arc::new(Route {
+    Arc::new(Route {
         name: "egress".into(),
         stat_prefix: None,
         origin: RouteOrigin { service: Arc::new(DocumentOrigin::default()), rule: 0, condition: None },
@@ -209,5 +223,5 @@ fn route(plan: &Plan, dynamic: &Dynamic) -> Option<Arc<Route>> {
         fault: None,
         cors: None,
         limits: None,
-    }))
+    })
 }

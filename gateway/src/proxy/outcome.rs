@@ -39,7 +39,9 @@ pub(super) fn details<'a>(session: &Session, exchange: &'a Exchange, error: Opti
     if let Some(details) = &exchange.end.details {
         return details;
     }
+    let would_deny = exchange.leaving.as_ref().and_then(|it| it.would_deny.as_deref());
     match (exchange.end.reason, error) {
+        (None, None) if would_deny.is_some() => would_deny.unwrap_or_default(),
         (Some(reason), _) => reason.details(),
         (None, Some(error)) => reason(error, exchange).details(),
         (None, None) if session.response_written().is_some() => "via_upstream",

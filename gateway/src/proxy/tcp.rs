@@ -131,7 +131,7 @@ impl ServeTcp {
         outline.flag = match self.connect(cluster, outline).await {
             Err(reason) => reason.flag(),
             Ok((_hold, upstream)) => {
-                let bounds = Bounds { idle: definition.pool.idle, age: definition.pool.max_age };
+                let bounds = Bounds { idle: definition.pool.idle, age: definition.pool.max_age, bytes: None };
                 match relay::relay(stream, upstream, bounds, (&up, &down)).await {
                     End::Done | End::Broken => "-",
                     End::Idle => "SI",

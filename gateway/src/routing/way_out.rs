@@ -54,6 +54,10 @@ pub struct TunnelTerms {
     pub age: Option<Duration>,
     /// Bound on connecting.
     pub connect: Duration,
+    /// Most bytes in each direction.
+    pub bytes: Option<u64>,
+    /// Most tunnels of a client, and to a host; 0 is no bound.
+    pub at_once: (u32, u32),
 }
 
 /// A host that documents allow.
@@ -93,12 +97,25 @@ pub struct WaysOut {
     /// By what follows the star and its dot.
     wildcards: HashMap<Box<str>, Arc<AllowedHost>>,
     addresses: Vec<(Network, Arc<AllowedHost>)>,
-    /// How hosts are reached that nobody names, if they are.
-    pub others: Option<Arc<Definition>>,
+    /// How hosts are reached that nobody names.
+    pub template: Arc<Definition>,
+    /// What happens to them.
+    pub others: Others,
     /// Networks that may be reached though they are not public, by any name.
     pub networks: Box<[Network]>,
     /// How tunnels behave.
     pub tunnels: TunnelTerms,
+}
+
+/// What happens to destinations that nobody names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// They are refused.
+    Refused,
+    /// They pass, and it is noted that they would be refused.
+    Noted,
+    /// They pass.
+    Allowed,
 }
 
 /// A destination that may be reached.
@@ -106,20 +123,27 @@ pub struct WaysOut {
 pub enum Way {
     /// As a document says.
     Named(Arc<AllowedHost>, usize),
-    /// Though nobody names it.
-    Unnamed,
+    /// Though nobody names it; what it would be refused for.
+    Unnamed(Option<EgressFault>),
 }
 
 impl WaysOut {
     /// The table of these hosts; several of one name become one.
     pub fn new(
         hosts: Vec<(AllowedHost, Vec<Network>)>,
-        others: Option<Arc<Definition>>,
+        (others, template): (Others, Arc<Definition>),
         networks: Box<[Network]>,
         tunnels: TunnelTerms,
     ) -> Self {
-        let mut ways =
-            Self { exact: HashMap::new(), wildcards: HashMap::new(), addresses: Vec::new(), others, networks, tunnels };
+        let mut ways = Self {
+            exact: HashMap::new(),
+            wildcards: HashMap::new(),
+            addresses: Vec::new(),
+            template,
+            others,
+            networks,
+            tunnels,
+        };
         for (host, addresses) in hosts {
             let host = Arc::new(host);
             ways.addresses.extend(addresses.into_iter().map(|it| (it, Arc::clone(&host))));
@@ -157,17 +181,26 @@ impl WaysOut {
     /// Whether a destination may be reached, before anything is looked up.
     pub fn decide(&self, target: &Target, usage: Use) -> Result<Way, EgressFault> {
         let Some(host) = self.find(&target.host) else {
-            return if self.others.is_some() { Ok(Way::Unnamed) } else { Err(EgressFault::Host) };
+            return self.unnamed(EgressFault::Host);
         };
         let Some(index) = host.ports.iter().position(|it| it.number == target.port) else {
-            return if self.others.is_some() { Ok(Way::Unnamed) } else { Err(EgressFault::Port) };
+            return self.unnamed(EgressFault::Port);
         };
         let carries = host.ports.get(index).map(|it| it.carries);
         match (usage, carries) {
             (Use::Requests, Some(Carries::Http)) | (Use::Tunnel, Some(Carries::Tls | Carries::Anything)) => {
                 Ok(Way::Named(Arc::clone(host), index))
             }
-            (Use::Requests | Use::Tunnel, _) => Err(EgressFault::Protocol),
+            (Use::Requests | Use::Tunnel, _) if self.others == Others::Allowed => Err(EgressFault::Protocol),
+            (Use::Requests | Use::Tunnel, _) => self.unnamed(EgressFault::Protocol),
+        }
+    }
+
+    fn unnamed(&self, fault: EgressFault) -> Result<Way, EgressFault> {
+        match self.others {
+            Others::Refused => Err(fault),
+            Others::Noted => Ok(Way::Unnamed(Some(fault))),
+            Others::Allowed => Ok(Way::Unnamed(None)),
         }
     }
 
@@ -175,7 +208,7 @@ impl WaysOut {
     pub fn admits(&self, way: &Way, target: &Target, (address, own_address): (IpAddr, Option<IpAddr>)) -> bool {
         let own: &[Network] = match way {
             Way::Named(host, _) => &host.networks,
-            Way::Unnamed => &[],
+            Way::Unnamed(_) => &[],
         };
         // An address that a document names is as good as a public one.
         let is_named = matches!((way, &target.host), (Way::Named(..), Host::Address(it)) if *it == address);
@@ -195,7 +228,7 @@ impl Way {
     pub fn port(&self) -> Option<&AllowedPort> {
         match self {
             Self::Named(host, index) => host.ports.get(*index),
-            Self::Unnamed => None,
+            Self::Unnamed(_) => None,
         }
     }
 
@@ -203,7 +236,7 @@ impl Way {
     pub fn host(&self) -> Option<&AllowedHost> {
         match self {
             Self::Named(host, _) => Some(host),
-            Self::Unnamed => None,
+            Self::Unnamed(_) => None,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::filter::authentication::Authentication;
 use crate::filter::authorization::Authorization;
 use crate::filter::basic_authentication::BasicAuthentication;
 use crate::filter::descriptor_limit::DescriptorLimits;
+use crate::filter::egress_credential::EgressCredentials;
 use crate::filter::external_authorization::Custom;
 use crate::filter::rate_limit::Rule;
 use crate::listener::limits::ConnectionLimits;
@@ -63,6 +64,8 @@ pub struct Snapshot {
     pub custom: Option<Custom>,
     /// How often every request may be asked.
     pub limits: Staged,
+    /// Secrets that requests get on their way out.
+    pub egress_credentials: EgressCredentials,
     /// Whether a route may have limits before authentication, so that it is looked up then.
     pub limits_ahead: bool,
     /// What EnvoyFilters say of rate limits.

@@ -12,12 +12,14 @@ pub mod access_metrics;
 pub mod tls_metrics;
 pub mod process;
 pub mod quota_metrics;
+pub mod egress_log;
 pub mod route_series;
 pub mod series;
 pub mod tcp_series;
 
 use std::sync::Arc;
 
+use egress_log::EgressLog;
 use log_writer::LogWriter;
 use metrics::Metrics;
 use route_series::RouteSeries;
@@ -34,6 +36,8 @@ pub struct Telemetry {
     pub tcp: TcpSeries,
     /// Metrics of single routes.
     pub routes: RouteSeries,
+    /// What forward proxies refused.
+    pub egress: EgressLog,
     /// Our own metrics, and the registry of all.
     pub metrics: Metrics,
 }

@@ -74,8 +74,12 @@ impl Teller<'_> {
     }
 
     fn admitted(&mut self, ways: &WaysOut, target: &Target, way: &Way, is_connect: bool) {
-        if way.host().is_none() {
-            self.step("registry", "nobody declares it; outboundTrafficPolicy lets it pass");
+        match way {
+            Way::Named(..) => {}
+            Way::Unnamed(None) => self.step("registry", "nobody declares it; outboundTrafficPolicy lets it pass"),
+            Way::Unnamed(Some(fault)) => {
+                self.step("registry", format!("an EgressPolicy lets it pass that would be {}", fault.name()));
+            }
         }
         match (way.port().and_then(|it| it.endpoints.as_ref()), &target.host) {
             (Some(endpoints), _) => {

@@ -1,0 +1,46 @@
+//! Rules of EgressPolicy and EgressCredential.
+
+use super::check::{Check, is_header_name};
+use crate::document::Resource;
+use crate::native::egress_credential::EgressCredential;
+use crate::native::egress_policy::{EgressPolicy, TunnelBounds};
+use crate::problem::Problems;
+use crate::value::host;
+
+pub(super) fn policy(resource: &Resource<EgressPolicy>, problems: &mut Problems) {
+    let mut check = Check::new(resource, problems);
+    let EgressPolicy { selector, ports, mode: _, tunnels } = check.spec();
+    check.target(selector.as_ref(), None, &[]);
+    for (index, port) in ports.iter().enumerate() {
+        check.port(format_args!("spec.ports[{index}]"), *port);
+    }
+    let TunnelBounds { per_client: _, per_host: _, max_bytes: _, max_duration, idle_timeout } = tunnels;
+    check.at_least_1ms("spec.tunnels.maxDuration", *max_duration);
+    check.at_least_1ms("spec.tunnels.idleTimeout", *idle_timeout);
+}
+
+pub(super) fn credential(resource: &Resource<EgressCredential>, problems: &mut Problems) {
+    let mut check = Check::new(resource, problems);
+    let EgressCredential { selector, hosts, header, prefix, credential_name, key: _ } = check.spec();
+    check.target(selector.as_ref(), None, &[]);
+    if hosts.is_empty() {
+        check.error("spec.hosts", "a credential is for hosts; name them");
+    }
+    for (index, name) in hosts.iter().enumerate() {
+        let field = format!("spec.hosts[{index}]");
+        if name == "*" {
+            check.error(&field, "a secret is not for everybody; name the hosts");
+        } else {
+            check.expect(&field, host::check_wildcard(name));
+        }
+    }
+    if !header.is_empty() && !is_header_name(header) {
+        check.error("spec.header", format!("`{header}` is no header name"));
+    }
+    if !prefix.bytes().all(|it| (0x20..0x7f).contains(&it)) {
+        check.error("spec.prefix", "a header value is printable ASCII");
+    }
+    if credential_name.is_empty() {
+        check.error("spec.credentialName", "the secret is in a Secret or folder; name it");
+    }
+}
