@@ -11,8 +11,12 @@ use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-/// What is read at once, and kept for a connection, in each direction.
-const BUFFER: usize = 16 * 1024;
+/// What is read at once, and kept for each direction, of a connection that carries much.
+const BUFFER: usize = 32 * 1024;
+/// The same of one that carries little.
+const SMALL_BUFFER: usize = 1024;
+/// Small reads in a row after which a connection carries little.
+const QUIET: u32 = 16;
 
 /// How long two connections stay tied together.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +99,8 @@ async fn one_way(
     (moved, begun): (&AtomicU64, Instant),
     most: Option<u64>,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; SMALL_BUFFER];
+    let mut quiet = 0;
     loop {
         let read = from.read(&mut buffer).await?;
         if read == 0 {
@@ -109,6 +114,12 @@ async fn one_way(
         to.flush().await?;
         meter.count(read);
         moved.store(millis(begun), Ordering::Relaxed);
+        quiet = if read < SMALL_BUFFER { quiet + 1 } else { 0 };
+        if read == buffer.len() {
+            buffer.resize(BUFFER, 0);
+        } else if quiet == QUIET {
+            buffer = vec![0; SMALL_BUFFER];
+        }
     }
 }
 

@@ -44,7 +44,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What a client is told when its tunnel begins.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-type Inside = Box<GuardedStream<ClientIo>>;
+/// A client's bare connection.
+type Inside = ClientIo;
 
 /// Carries a tunnel until it ends, or says why there is none.
 pub(super) async fn tunnel(
@@ -78,12 +79,12 @@ pub(super) async fn tunnel(
             }
         }
     }
-    let mut stream = take_over(session, exchange).await?;
+    let (mut stream, early) = take_over(session, exchange).await?;
     if stream.write_all(ESTABLISHED).await.is_err() || stream.flush().await.is_err() {
         exchange.end.reason = Some(Reason::ClientGone);
         return Ok(Found::Done);
     }
-    let begun = if listens { first_message(&mut stream, &plan).await } else { Ok(Bytes::new()) };
+    let begun = if listens { first_message(&mut stream, &early, &plan).await } else { Ok(early) };
     let upstream = match (begun, ready) {
         (Err(fault), _) => Err(Reason::Egress(fault)),
         (Ok(early), Some(upstream)) => Ok((early, upstream)),
@@ -114,7 +115,7 @@ fn places(exchange: &Exchange, plan: &Plan) -> Option<Vec<Place>> {
 }
 
 /// The client's connection; a stand-in with the same head stays with Pingora.
-async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<Inside> {
+async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<(Inside, Bytes)> {
     let lost = |what: &'static str| Error::explain(ErrorType::InternalError, what);
     let head = session.req_header().as_owned_parts();
     let (near, mut far) = duplex(64 * 1024);
@@ -131,19 +132,19 @@ async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<Ins
     let real = std::mem::replace(session.as_downstream_mut(), stand_in);
     let reused = real.finish().await?.ok_or_else(|| lost("the connection is gone"))?;
     let (stream, _) = reused.into_parts();
-    let mut stream: Inside = stream.into_any().downcast().map_err(|_| lost("the connection is not ours"))?;
-    stream.open();
+    let guarded = stream.into_any().downcast::<GuardedStream<ClientIo>>();
+    let inside = guarded.map_err(|_| lost("the connection is not ours"))?.into_inside();
     if let Some(leaving) = exchange.leaving.as_mut() {
         leaving.far = Some(far);
     }
     let answer = ResponseHeader::build(200, Some(0))?;
     session.write_response_header(Box::new(answer), true).await?;
-    Ok(stream)
+    Ok(inside)
 }
 
 /// Reads the client's first message, which must name the host that it asked for.
-async fn first_message(stream: &mut Inside, plan: &Plan) -> Result<Bytes, EgressFault> {
-    let read = tokio::time::timeout(HELLO, hello::read(stream, &[])).await;
+async fn first_message(stream: &mut Inside, early: &[u8], plan: &Plan) -> Result<Bytes, EgressFault> {
+    let read = tokio::time::timeout(HELLO, hello::read(stream, early)).await;
     let hello = match read {
         Ok(Ok(hello)) => hello,
         Ok(Err(Bad::Refused(told))) => {

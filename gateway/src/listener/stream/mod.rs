@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf as _, BufMut as _, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use pingora::http::ResponseHeader;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{SocketDigest, UniqueIDType};
@@ -99,9 +99,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         }
     }
 
-    /// Lets everything pass from here on: the inside of a tunnel.
-    pub fn open(&mut self) {
-        self.mode = Mode::Open;
+    /// The bare connection for a tunnel, and what was read of it behind the head.
+    pub fn into_inside(self) -> (S, Bytes) {
+        (self.io, self.unread.freeze())
     }
 
     /// What is known of the connection.
