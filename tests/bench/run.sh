@@ -2,7 +2,7 @@
 # Compares sluice with nginx, HAProxy and Envoy in front of the same upstream; see bench.py.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-for tool in nginx haproxy wrk redis-server; do command -v "$tool" >/dev/null || missing="${missing:-} $tool"; done
+for tool in nginx haproxy wrk redis-server squid; do command -v "$tool" >/dev/null || missing="${missing:-} $tool"; done
 command -v h2load >/dev/null || missing="${missing:-} nghttp2-client"
 if [ -n "${missing:-}" ]; then
   echo "installing what the benchmark compares with:$missing"
@@ -19,4 +19,5 @@ python3 tests/bench/bench.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/r
 python3 tests/bench/tls.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice
 python3 tests/bench/access.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice
 python3 tests/bench/limits.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice
+python3 tests/bench/egress.py --sluice target/release/sluice
 cargo bench -p gateway

@@ -71,7 +71,7 @@ pub(super) async fn tunnel(
     };
     let mut ready = None;
     if !listens {
-        match dial(&plan, terms).await {
+        match Box::pin(dial(&plan, terms)).await {
             Ok(it) => ready = Some(it),
             Err(reason) => {
                 exchange.end.reason = Some(reason);
@@ -79,16 +79,17 @@ pub(super) async fn tunnel(
             }
         }
     }
-    let (mut stream, early) = take_over(session, exchange).await?;
+    let (mut stream, early) = Box::pin(take_over(session, exchange)).await?;
     if stream.write_all(ESTABLISHED).await.is_err() || stream.flush().await.is_err() {
         exchange.end.reason = Some(Reason::ClientGone);
         return Ok(Found::Done);
     }
-    let begun = if listens { first_message(&mut stream, &early, &plan).await } else { Ok(early) };
+    // Boxed, as what else comes before bytes are passed on: a tunnel that idles shall not keep room for it.
+    let begun = if listens { Box::pin(first_message(&mut stream, &early, &plan)).await } else { Ok(early) };
     let upstream = match (begun, ready) {
         (Err(fault), _) => Err(Reason::Egress(fault)),
         (Ok(early), Some(upstream)) => Ok((early, upstream)),
-        (Ok(early), None) => dial(&plan, terms).await.map(|it| (early, it)),
+        (Ok(early), None) => Box::pin(dial(&plan, terms)).await.map(|it| (early, it)),
     };
     match upstream {
         Ok((early, upstream)) => carry(exchange, (stream, upstream), early, (plan, gateway)).await,

@@ -62,12 +62,12 @@ impl Gateway {
             Flow::Continue(it) => it,
             Flow::Break(reply) => return Ok(Found::Reply(reply)),
         };
-        if let Flow::Break(reply) = self.admits(session, exchange, &opened).await {
+        if let Flow::Break(reply) = Box::pin(self.admits(session, exchange, &opened)).await {
             return Ok(Found::Reply(reply));
         }
         let usage = if is_connect { Use::Tunnel } else { Use::Requests };
         let own = exchange.known().map(|it| it.connection.local.ip().to_canonical());
-        let planned = plan((&self.dynamic.resolver, own), ways, target.clone(), usage).await;
+        let planned = Box::pin(plan((&self.dynamic.resolver, own), ways, target.clone(), usage)).await;
         let plan = match planned {
             Ok(it) => it,
             Err(fault) => {

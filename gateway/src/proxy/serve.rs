@@ -98,7 +98,9 @@ impl Run {
         let handshakes = &self.telemetry.metrics.tls.handshakes;
         let count = |it: Outcome| handshakes.with_label_values(&[it.name()]).inc();
         let snapshot = self.live.pin();
-        let Some(entered) = self.door.enter(stream, &mut accepted, &snapshot, count).await else { return };
+        // Boxed, as what a connection is for a while only: one that idles shall not keep room for it.
+        let entering = Box::pin(self.door.enter(stream, &mut accepted, &snapshot, count));
+        let Some(entered) = entering.await else { return };
         drop(snapshot);
         let Entered { io, secured, purpose } = entered;
         let (accepted, ()) = accepted.exchange(io);
@@ -110,7 +112,7 @@ impl Run {
                 let (telemetry, client) = (Arc::clone(&self.telemetry), Arc::clone(&self.client));
                 let dynamic = Arc::clone(&self.dynamic);
                 let tcp = ServeTcp { live, telemetry, worker: self.worker, client, dynamic };
-                tcp.connection(accepted, secured, route).await;
+                Box::pin(tcp.connection(accepted, secured, route)).await;
             }
         }
     }
@@ -139,7 +141,7 @@ impl Run {
                     break;
                 }
                 Arrival::Refused(reason) => {
-                    self.refuse(&mut stream, reason).await;
+                    Box::pin(self.refuse(&mut stream, reason)).await;
                     break;
                 }
                 // A tunnel inside HTTP/2 is not offered.
