@@ -1,6 +1,15 @@
 //! Rate limits as Istio's users have them: EnvoyFilters and the configuration of a rate-limit service.
 
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use envoy_types::pb::envoy::config::core::v3::HeaderValue;
+use envoy_types::pb::envoy::service::ratelimit::v3::rate_limit_service_server::{
+    RateLimitService, RateLimitServiceServer,
+};
+use envoy_types::pb::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
 use serde_json::Value;
+use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::harness::redis::Redis;
 use crate::harness::{Client, Gateway, Response, Upstream};
@@ -184,4 +193,70 @@ fn mistakes_are_told() {
         assert_eq!(report["success"], false, "{documents}");
         assert!(report.to_string().contains(expected), "{documents}: {report}");
     }
+}
+
+/// A rate-limit service that admits so many requests of each descriptor, and remembers what it was asked.
+#[derive(Clone, Default)]
+struct Service(Arc<Mutex<Vec<String>>>);
+
+const ADMITS: usize = 2;
+
+#[tonic::async_trait]
+impl RateLimitService for Service {
+    async fn should_rate_limit(
+        &self,
+        request: tonic::Request<RateLimitRequest>,
+    ) -> Result<tonic::Response<RateLimitResponse>, tonic::Status> {
+        let RateLimitRequest { domain, descriptors, hits_addend } = request.into_inner();
+        let entries = descriptors.iter().flat_map(|it| &it.entries).map(|it| format!("{}={}", it.key, it.value));
+        let asked = format!("{domain} {} {hits_addend}", entries.collect::<Vec<_>>().join(","));
+        let mut all = self.0.lock().unwrap();
+        all.push(asked.clone());
+        let count = all.iter().filter(|it| **it == asked).count();
+        let header = HeaderValue { key: "x-count".to_owned(), value: count.to_string(), ..HeaderValue::default() };
+        let overall_code = if count > ADMITS { 2 } else { 1 };
+        let response_headers_to_add = vec![header];
+        Ok(tonic::Response::new(RateLimitResponse {
+            overall_code,
+            response_headers_to_add,
+            ..RateLimitResponse::default()
+        }))
+    }
+}
+
+fn serve() -> (tokio::runtime::Runtime, SocketAddr, Service) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let service = Service::default();
+    let address = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tonic::transport::Server::builder().add_service(RateLimitServiceServer::new(service.clone()));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        address
+    });
+    (runtime, address, service)
+}
+
+#[test]
+fn a_service_is_asked_where_its_limits_are_not_known() {
+    let upstream = Upstream::echo("a");
+    let (runtime, address, service) = serve();
+    let entry = format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: ratelimit}}\nspec: {{hosts: [ratelimit.test], resolution: STATIC, ports: [{{number: 8081, name: grpc, protocol: GRPC, targetPort: {}}}], endpoints: [{{address: 127.0.0.1}}]}}\n",
+        address.port()
+    );
+    let named = global(", timeout: 5s, failure_mode_deny: true, status_on_error: {code: ServiceUnavailable}")
+        .replace("cluster_name: c", "cluster_name: 'outbound|8081||ratelimit.test'");
+    let entries = "{rate_limits: [{actions: [{request_headers: {header_name: x-user, descriptor_key: user}}, {generic_key: {descriptor_value: g}}]}]}";
+    let gateway = Gateway::start(&config(&upstream, &(entry + &named + &patch("h", "VIRTUAL_HOST", HOST, entries))));
+    let first = ask(&gateway, "/", "X-User: ann\r\n");
+    assert_eq!((first.status, first.header("x-count")), (200, Some("1")), "{}", first.text());
+    assert_eq!(statuses(&gateway, "/", "X-User: ann\r\n", 2), [200, 429]);
+    assert_eq!(statuses(&gateway, "/", "X-User: bob\r\n", 1), [200]);
+    assert_eq!(statuses(&gateway, "/", "", 3), [200, 200, 200], "without a descriptor nobody is asked");
+    let asked = service.0.lock().unwrap().clone();
+    assert_eq!(asked.first().map(String::as_str), Some("shop user=ann,generic_key=g 1"));
+    assert_eq!(asked.len(), 4);
+    drop(runtime);
+    crate::harness::wait_for("it is gone", || (statuses(&gateway, "/", "X-User: cas\r\n", 1) == [503]).then_some(()));
 }

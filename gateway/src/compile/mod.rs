@@ -64,6 +64,7 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         .filter(|it| !keys.contains(&it.wanted.key))
         .map(Arc::clone)
         .collect();
+    let descriptor_limits = descriptor_limit::lower(config, &mut clusters)?;
     let (authorization, custom) = authorization::lower(config, &mut clusters)?;
     Ok(Snapshot {
         generation: before.map_or(1, |it| it.generation + 1),
@@ -80,7 +81,7 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
         limits: limits.of_all(),
         egress_credentials: egress_credential::lower(config)?,
         limits_ahead: limits.looks_ahead(),
-        descriptor_limits: descriptor_limit::lower(config)?,
+        descriptor_limits,
         limit_rules: limits.rules(),
         counters: redis::counters(config, before)?,
         settings,

@@ -11,6 +11,7 @@ use super::exchange::Exchange;
 use super::limit::{GRPC_STATUS, RATE_LIMITED, Tools};
 use super::{access, respond};
 use crate::filter::descriptor_limit::action::{Asked, Part, descriptor};
+use crate::filter::descriptor_limit::service::LimitService;
 use crate::filter::descriptor_limit::tree::{Found, WindowLimit};
 use crate::filter::descriptor_limit::{DescriptorLimits, Entry, Global, Local, Refusal};
 use crate::filter::rate_limit::key::digest_of;
@@ -79,6 +80,11 @@ async fn ask<'a>(
         }
     }
     let Some(global) = &limits.global else { return Said::Passes(Vec::new()) };
+    if let Some(service) = &global.service {
+        let entries = limits.entries(place.0, place.1).filter(|it| it.stage == global.stage).take(MAX_ASKED);
+        let descriptors: Vec<Vec<Part<'_>>> = entries.filter_map(|it| descriptor(&it.actions, asked)).collect();
+        return remote((global, service), &descriptors, tools).await;
+    }
     let counted = counted(limits, global, asked, place);
     if counted.is_empty() {
         return Said::Passes(Vec::new());
@@ -89,15 +95,43 @@ async fn ask<'a>(
         None => Ok(snapshot.counters.windows.count(&windows, now)),
         Some(redis) => redis.store.count(&windows, (now, fastrand::u64(..)), tools.worker).await,
     };
-    match (counts, global.on_failure) {
-        (Ok(counts), _) => judge(global, (&counted, &counts), now, tools),
-        (Err(_), None) => {
+    match counts {
+        Ok(counts) => judge(global, (&counted, &counts), now, tools),
+        Err(_) => unknown(global, tools),
+    }
+}
+
+/// What becomes of a request while nobody knows.
+fn unknown<'a>(global: &Global, tools: Tools<'_>) -> Said<'a> {
+    match global.on_failure {
+        None => {
             tools.count(&global.domain, "", "error_allowed");
             Said::Passes(Vec::new())
         }
-        (Err(_), Some(status)) => {
+        Some(status) => {
             tools.count(&global.domain, "", "error_denied");
             Said::Unknown(status)
+        }
+    }
+}
+
+/// What a service says.
+async fn remote<'a>(
+    (global, service): (&'a Global, &LimitService),
+    descriptors: &[Vec<Part<'_>>],
+    tools: Tools<'_>,
+) -> Said<'a> {
+    if descriptors.is_empty() {
+        return Said::Passes(Vec::new());
+    }
+    match service.ask(tools.client, (&global.domain, descriptors), fastrand::u64(..)).await {
+        Ok(said) => {
+            tools.count(&global.domain, "", if said.is_over { "limited" } else { "allowed" });
+            if said.is_over { Said::Refused(&global.refusal, said.headers) } else { Said::Passes(said.headers) }
+        }
+        Err(why) => {
+            log::debug!("the rate-limit service did not answer: {why}");
+            unknown(global, tools)
         }
     }
 }

@@ -159,6 +159,7 @@ impl Gateway {
     }
 
     fn limit_tools(&self) -> limit::Tools<'_> {
-        limit::Tools { decisions: &self.telemetry.metrics.quota.decisions, worker: self.worker }
+        let decisions = &self.telemetry.metrics.quota.decisions;
+        limit::Tools { decisions, client: &self.client, worker: self.worker }
     }
 }

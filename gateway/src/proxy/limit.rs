@@ -23,6 +23,7 @@ use crate::quota::concurrency::Place;
 use crate::quota::counters::Moment;
 use crate::quota::redis::failure::Failure;
 use crate::quota::{Answer, Ask, MAX_ASKED, admits};
+use crate::upstream::client::Client;
 
 /// Envoy's mark of a request that a limit refused.
 pub(super) const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
@@ -44,6 +45,7 @@ pub(super) enum Stage {
 #[derive(Clone, Copy)]
 pub(super) struct Tools<'a> {
     pub(super) decisions: &'a IntCounterVec,
+    pub(super) client: &'a Client,
     pub(super) worker: usize,
 }
 

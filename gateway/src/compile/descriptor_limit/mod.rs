@@ -10,19 +10,25 @@ use config_schema::istio::envoy_rate_limit::{
     StatusCode as WrittenStatus, TokenBucket,
 };
 use config_schema::istio::rate_limit_service::{self, Descriptor, RateLimitService, ServiceLimit};
-use config_schema::istio::shared::selects;
+use config_schema::istio::shared::{Destination, PortSelector, selects};
 use config_schema::value::Duration;
 use config_schema::{Config, Problem};
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::clusters::Clusters;
 use super::matches::broken;
 use super::registry::root_namespace;
+use crate::filter::descriptor_limit::service::LimitService;
 use crate::filter::descriptor_limit::tree::{Node, Tree, WindowLimit};
 use crate::filter::descriptor_limit::{Bucket, DescriptorLimits, Entry, Global, Local, Patch, Refusal};
 use crate::filter::fault::{Share, WHOLE};
 use crate::quota::gcra::Limit;
+use crate::routing::route::Target;
 
-pub(super) fn lower(config: &Config) -> Result<DescriptorLimits, Box<Problem>> {
+/// Longest wait for a service, when nobody says (Envoy's default).
+const TIMEOUT: std::time::Duration = std::time::Duration::from_millis(20);
+
+pub(super) fn lower(config: &Config, clusters: &mut Clusters<'_>) -> Result<DescriptorLimits, Box<Problem>> {
     let node = &config.settings.node;
     let services = services(config);
     let mut out = DescriptorLimits::default();
@@ -37,7 +43,7 @@ pub(super) fn lower(config: &Config) -> Result<DescriptorLimits, Box<Problem>> {
             let (host, route) = place(patch);
             let is_filter = patch.apply_to == Some(config_schema::istio::envoy_filter::ApplyTo::HttpFilter);
             match payload {
-                Payload::Global(it) => out.global = Some(global(&it, services.get(it.domain.as_str()))),
+                Payload::Global(it) => out.global = Some(global(&it, services.get(it.domain.as_str()), clusters)?),
                 Payload::Local(it) if is_filter => out.local = Some(local(&it, &node.name)?),
                 Payload::Local(it) => {
                     let local = Some(local(&it, &node.name)?);
@@ -78,15 +84,20 @@ fn services(config: &Config) -> HashMap<String, RateLimitService> {
     read.map(|it| (it.domain.clone(), it)).collect()
 }
 
-fn global(written: &GlobalRateLimit, service: Option<&RateLimitService>) -> Global {
+fn global(
+    written: &GlobalRateLimit,
+    service: Option<&RateLimitService>,
+    clusters: &mut Clusters<'_>,
+) -> Result<Global, Box<Problem>> {
     let mut tree = Tree::default();
     if let Some(service) = service {
         add(&mut tree, &service.descriptors, &service.domain);
     }
     let refused = status(written.status_on_error.as_ref(), StatusCode::INTERNAL_SERVER_ERROR);
-    Global {
+    Ok(Global {
         domain: written.domain.as_str().into(),
         tree,
+        service: if service.is_some() { None } else { asked(written, clusters)? },
         stage: written.stage,
         on_failure: written.failure_mode_deny.then_some(refused),
         refusal: Refusal {
@@ -96,7 +107,30 @@ fn global(written: &GlobalRateLimit, service: Option<&RateLimitService>) -> Glob
             is_exhausted: written.rate_limited_as_resource_exhausted,
             tells: written.enable_x_ratelimit_headers == "DRAFT_VERSION_03",
         },
-    }
+    })
+}
+
+/// The service that a filter names by Istio's name of a cluster (`outbound|port||host`).
+fn asked(written: &GlobalRateLimit, clusters: &mut Clusters<'_>) -> Result<Option<LimitService>, Box<Problem>> {
+    let service = written.rate_limit_service.as_ref();
+    let name = service.and_then(|it| it.pointer("/grpc_service/envoy_grpc/cluster_name")?.as_str()).unwrap_or_default();
+    let mut parts = name.split('|');
+    let (Some("outbound"), Some(port), Some(subset), Some(host)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        log::warn!(
+            "rate limits of domain `{}`: neither its configuration nor the cluster `{name}` is known",
+            written.domain
+        );
+        return Ok(None);
+    };
+    let port = Some(PortSelector { number: port.parse().unwrap_or_default() });
+    let destination = Destination { host: host.to_owned(), subset: subset.to_owned(), port };
+    let timeout = Duration::parse(&written.timeout).map_or(TIMEOUT, |it| it.0);
+    Ok(match clusters.grpc_target(&destination, "default")? {
+        Target::Cluster(cluster) => Some(LimitService { cluster, timeout }),
+        Target::Missing(_) => None,
+    })
 }
 
 fn add(tree: &mut Tree, descriptors: &[Descriptor], path: &str) {

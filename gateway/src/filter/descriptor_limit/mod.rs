@@ -7,11 +7,13 @@
 //! service that runs beside.
 
 pub mod action;
+pub mod service;
 pub mod tree;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use self::action::Action;
+use self::service::LimitService;
 use self::tree::Tree;
 use super::fault::Share;
 use crate::quota::gcra::Limit;
@@ -34,6 +36,8 @@ pub struct Global {
     pub domain: Box<str>,
     /// The limits.
     pub tree: Tree,
+    /// Who is asked instead, where the limits are not known.
+    pub service: Option<LimitService>,
     /// Entries of this stage are asked about.
     pub stage: u32,
     /// Whether requests are refused while nobody knows, and how.
