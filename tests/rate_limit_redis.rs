@@ -1,7 +1,9 @@
 //! Rate limits that several gateways count in one Redis: exact, and safe while it is slow, gone or somebody else.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::harness::redis::{Redis, Sentinels, cluster};
@@ -351,4 +353,89 @@ fn redis_is_reached_by_tls_with_user_and_certificate_or_by_socket() {
     let wary = Gateway::start(&with_redis(&upstream, &tls, &policy("p", HOURLY)));
     assert_eq!(metric(&wary, "sluice_ratelimit_redis_up"), 0.0);
     assert!(metric(&wary, "sluice_ratelimit_redis_up") == 0.0 && wary.messages().contains("does not answer"));
+}
+
+/// A way to a Redis that can be made slow, silent, or cut.
+struct Way {
+    address: SocketAddr,
+    /// Milliseconds that answers are held back; the largest number holds them for ever.
+    delay: Arc<AtomicU64>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Way {
+    fn to(redis: &Redis) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let way = Self { address: listener.local_addr().unwrap(), delay: Arc::default(), streams: Arc::default() };
+        let (target, delay, streams) = (redis.address(), Arc::clone(&way.delay), Arc::clone(&way.streams));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(target).unwrap());
+                streams.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+                let none = Arc::new(AtomicU64::new(0));
+                copy(client.try_clone().unwrap(), server.try_clone().unwrap(), none);
+                copy(server, client, Arc::clone(&delay));
+            }
+        });
+        way
+    }
+
+    fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    fn cut(&self) {
+        for stream in self.streams.lock().unwrap().drain(..) {
+            stream.shutdown(std::net::Shutdown::Both).ok();
+        }
+    }
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream, delay: Arc<AtomicU64>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(read) = from.read(&mut buffer) {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(delay.load(Ordering::SeqCst)) {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            if read == 0 || to.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        to.shutdown(std::net::Shutdown::Both).ok();
+    });
+}
+
+#[test]
+fn late_lost_and_missing_answers_are_nobody_elses() {
+    let (upstream, redis) = (Upstream::echo("a"), Redis::start());
+    let way = Way::to(&redis);
+    let rules = HOURLY.replace("rules:", "onStoreFailure: Allow, rules:");
+    let settings = format!("url: '{}', timeout: 60ms", way.url());
+    let gateway = Gateway::start(&with_redis(&upstream, &settings, &policy("p", &rules)));
+    let is_up = |up: f64| {
+        status(gateway.address(80), "nobody");
+        (metric(&gateway, "sluice_ratelimit_redis_up") == up).then_some(())
+    };
+    let counts = |user: &str| assert_eq!(statuses(&gateway, user, 6), [200, 200, 200, 200, 200, 429], "{user}");
+    counts("before");
+    for (delay, what) in [(150, "late"), (1000, "slow by a second"), (u64::MAX, "silent")] {
+        way.delay.store(delay, Ordering::SeqCst);
+        wait_for(what, || is_up(0.0));
+        assert_eq!(statuses(&gateway, "other", 6), [200; 6], "{what}: requests pass");
+        way.delay.store(0, Ordering::SeqCst);
+        // What was held back comes now; nobody waits for it any more.
+        wait_for("it answers again", || is_up(1.0));
+        counts(what);
+        assert_eq!(statuses(&gateway, "before", 1), [429], "{what}: what was counted stays counted");
+    }
+    for number in 0..5 {
+        way.cut();
+        wait_for("it answers again", || is_up(1.0));
+        wait_for("a connection is made", || {
+            let user = format!("cut-{number}-{:?}", Instant::now());
+            (statuses(&gateway, &user, 6) == [200, 200, 200, 200, 200, 429]).then_some(())
+        });
+    }
 }
