@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod grpc;
 pub(crate) mod jwt;
+pub(crate) mod quiet;
 pub(crate) mod redis;
 pub(crate) mod tls;
 pub(crate) mod upstream;
@@ -108,6 +109,7 @@ pub(crate) fn routes(host: &str, rules: &str) -> String {
 
 /// A running gateway.
 pub(crate) struct Gateway {
+    _running: quiet::Running,
     child: Child,
     folder: Folder,
     ready: Value,
@@ -141,6 +143,7 @@ impl Gateway {
 
     #[track_caller]
     fn spawn(folder: Folder, arguments: &[&str], mut command: Command) -> Self {
+        let running = quiet::Running::begin();
         let log = fs::File::create(folder.path().join("out.log")).unwrap();
         let messages = fs::File::create(folder.path().join("err.log")).unwrap();
         let ready_file = folder.path().join("ready.json.out");
@@ -162,7 +165,7 @@ impl Gateway {
             }
             serde_json::from_str(&fs::read_to_string(&ready_file).ok()?).ok()
         });
-        Self { child, folder, ready }
+        Self { _running: running, child, folder, ready }
     }
 
     /// Address of the listener that is declared with this port.
