@@ -53,6 +53,7 @@ fn free_address() -> SocketAddr {
 
 #[test]
 fn killed_endpoints_are_hardly_noticed() {
+    let _quiet = crate::harness::quiet::Quiet::begin();
     let mut endpoints: Vec<Endpoint> = (0..ENDPOINTS).map(|_| Endpoint::start(free_address())).collect();
     let addresses: Vec<_> = endpoints.iter().map(|it| it.address).collect();
     let rules = "  - route: [{destination: {host: a.test}}]\n";
