@@ -245,8 +245,9 @@ fn sentinels_tell_who_counts_after_a_failover() {
     let gateway = Gateway::start(&with_redis(&upstream, &settings, &policy("p", HOURLY)));
     assert_eq!(statuses(&gateway, "ann", 3), [200, 200, 200]);
     assert!(redis.master.calls("evalsha") >= 3);
-    // A write that the replica has confirmed is not lost.
-    redis.master.cli(&["WAIT", "1", "5000"]);
+    // What comes before something that the replica has is there as well.
+    redis.master.cli(&["SET", "after", "1"]);
+    wait_for("the replica has it", || (redis.replica.cli(&["GET", "after"]) == "1").then_some(()));
     redis.master.stop();
     wait_for("the replica was made master", || redis.replica.cli(&["ROLE"]).starts_with("master").then_some(()));
     wait_for("the gateway counts there", || {

@@ -17,7 +17,8 @@ use crate::listener::accept::Serve;
 use crate::listener::limits::ConnectionCounts;
 use crate::listener::set::{ListenerKey, ListenerSet, Worker};
 use crate::proxy::serve::ServeHttp;
-use crate::reload::{Candidate, Reloader, certificates, watch};
+use crate::reload::watch::{self, Fingerprint};
+use crate::reload::{Candidate, Reloader, certificates};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_writer::LogWriter;
@@ -38,8 +39,8 @@ pub struct Options {
     pub paths: Vec<PathBuf>,
     /// Written once every port is bound.
     pub ready_file: Option<PathBuf>,
-    /// Whether changed files are taken without a signal.
-    pub watch: bool,
+    /// Where changed files are taken without a signal: what they were before they were read.
+    pub watched: Option<Fingerprint>,
 }
 
 /// Runs until a signal ends it; the candidate is the configuration it begins with.
@@ -137,7 +138,7 @@ async fn serve(
     (live, listeners, counts): (Arc<Live>, ListenerSet, Arc<ConnectionCounts>),
     telemetry: Arc<Telemetry>,
 ) -> anyhow::Result<()> {
-    let Options { paths, ready_file, watch } = options;
+    let Options { paths, ready_file, watched } = options;
     let resolver = Resolver::new(&first.fixed.dns_servers).map_err(anyhow::Error::msg)?;
     let mut signals = Signals::new()?;
     let admin = bind("admin.address", first.fixed.admin).await?;
@@ -149,8 +150,8 @@ async fn serve(
     tokio::spawn(health.serve(Arc::new(Health { readiness: Arc::clone(&readiness) })));
     tokio::spawn(admin.serve(Arc::new(Admin { reloader: Arc::clone(&reloader), readiness: Arc::clone(&readiness) })));
     tokio::spawn(certificates::follow(Arc::clone(&reloader)));
-    if watch {
-        tokio::spawn(follow_files(Arc::clone(&reloader)));
+    if let Some(seen) = watched {
+        tokio::spawn(follow_files(Arc::clone(&reloader), seen));
     }
     readiness.set(true);
     if let Some(file) = ready_file {
@@ -210,8 +211,8 @@ async fn announce(file: &std::path::Path, admin: SocketAddr, reloader: &Reloader
     write().with_context(|| format!("cannot write the ready file {}", file.display()))
 }
 
-async fn follow_files(reloader: Arc<Reloader>) {
-    let mut seen = watch::fingerprint(reloader.paths());
+/// Reloads when the files are not any more what they were when they were `seen`.
+async fn follow_files(reloader: Arc<Reloader>, mut seen: Fingerprint) {
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
         let now = watch::fingerprint(reloader.paths());

@@ -3,23 +3,23 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{echo, fail, print, run};
-use crate::server::Options;
 
 /// Port that the demo listens on.
 const PORT: u16 = 8080;
 
 pub(super) fn run() -> ExitCode {
     match prepare() {
-        Ok(options) => run::start(options),
+        Ok(folder) => run::start(vec![folder], None, true),
         Err(error) => fail(&format!("cannot set up the demo: {error}")),
     }
 }
 
-/// Starts the upstreams and writes the configuration.
-fn prepare() -> io::Result<Options> {
+/// Starts the upstreams, writes the configuration and says where it is.
+fn prepare() -> io::Result<PathBuf> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let shop = echo::serve(any_port, "shop".to_owned())?.address;
     let cart = echo::serve(any_port, "cart".to_owned())?.address;
@@ -39,7 +39,7 @@ fn prepare() -> io::Result<Options> {
         std::process::id()
     );
     print(&try_these);
-    Ok(Options { paths: vec![folder], ready_file: None, watch: true })
+    Ok(folder)
 }
 
 fn config(shop: SocketAddr, cart: SocketAddr) -> String {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{ConfigPaths, EXIT_PROBLEMS, fail};
-use crate::reload;
+use crate::reload::{self, watch::fingerprint};
 use crate::server::{self, Options};
 
 #[derive(Args)]
@@ -24,12 +24,13 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     let Arguments { config, ready_file, watch } = arguments;
-    start(Options { paths: config.paths, ready_file, watch })
+    start(config.paths, ready_file, watch)
 }
 
 /// Starts the gateway, or reports why its configuration cannot be served and binds nothing.
-pub(super) fn start(options: Options) -> ExitCode {
-    let candidate = match reload::candidate(&options.paths, None) {
+pub(super) fn start(paths: Vec<PathBuf>, ready_file: Option<PathBuf>, watch: bool) -> ExitCode {
+    let watched = watch.then(|| fingerprint(&paths));
+    let candidate = match reload::candidate(&paths, None) {
         Ok(candidate) => candidate,
         Err(problems) => {
             let report = format!("{}{}\n", problems.render_text(), problems.summary());
@@ -38,7 +39,7 @@ pub(super) fn start(options: Options) -> ExitCode {
             return ExitCode::from(EXIT_PROBLEMS);
         }
     };
-    match server::run(options, candidate) {
+    match server::run(Options { paths, ready_file, watched }, candidate) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{error:#}")),
     }

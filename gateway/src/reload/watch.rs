@@ -8,8 +8,12 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-/// A number that changes when the files of a configuration do.
-pub fn fingerprint(paths: &[PathBuf]) -> u64 {
+/// Changes when the files of a configuration do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(u64);
+
+/// What the files are now. Taken before they are read, so that no change after that is missed.
+pub fn fingerprint(paths: &[PathBuf]) -> Fingerprint {
     let mut hasher = DefaultHasher::new();
     for file in config_schema::read::files(paths) {
         file.hash(&mut hasher);
@@ -17,5 +21,5 @@ pub fn fingerprint(paths: &[PathBuf]) -> u64 {
             (meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ino()).hash(&mut hasher);
         }
     }
-    hasher.finish()
+    Fingerprint(hasher.finish())
 }

@@ -2,10 +2,10 @@
 //!
 //! At most [`MAX_CALLS`] calls are under way; what comes meanwhile waits and goes out
 //! together. A connection that failed is dropped with everything that was asked on it, so a
-//! late answer has nobody to reach.
+//! late answer has nobody to reach; one that had ended is made anew, and the call repeated.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use redis::{ErrorKind, ServerErrorKind};
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::Shared;
 use super::failure::Failure;
-use super::link::Link;
+use super::link::{Kept, Link};
 use super::script::{self, Job, Kind, Outcome};
 use crate::quota::{Answer, Ask, Tag};
 
@@ -47,14 +47,14 @@ pub(super) struct Lane(mpsc::Sender<Question>);
 /// What the calls of a lane share.
 struct Work {
     shared: Arc<Shared>,
-    link: Mutex<Option<Link>>,
+    link: Kept,
 }
 
 impl Lane {
     /// A lane on the runtime of the caller.
     pub(super) fn start(shared: Arc<Shared>) -> Self {
         let (sender, questions) = mpsc::channel(MAX_WAITING);
-        let work = Arc::new(Work { shared, link: Mutex::new(None) });
+        let work = Arc::new(Work { shared, link: Kept::default() });
         tokio::spawn(run(work, questions));
         Self(sender)
     }
@@ -120,7 +120,7 @@ fn is_same(known: &Job, job: &Job) -> bool {
 impl Work {
     async fn answer(self: Arc<Self>, merged: Vec<Merged>) {
         let time = self.shared.call_time();
-        let link = match tokio::time::timeout(time, self.link()).await {
+        let link = match tokio::time::timeout(time, self.link.get(&self.shared.terms)).await {
             Ok(it) => it,
             Err(_) => Err(Failure::Timeout),
         };
@@ -138,20 +138,9 @@ impl Work {
         }
     }
 
-    /// The connection, made when there is none.
-    async fn link(&self) -> Result<Link, Failure> {
-        let known = self.link.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(link) = known {
-            return Ok(link);
-        }
-        let link = Link::connect(&self.shared.terms).await?;
-        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
-        Ok(link)
-    }
-
     fn refuse(&self, replies: impl Iterator<Item = Reply>, failure: Failure) {
         self.shared.strike();
-        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.link.forget();
         for reply in replies {
             // Who gave up does not listen any more.
             reply.send(Err(failure)).unwrap_or_default();
@@ -161,7 +150,16 @@ impl Work {
     /// One call for all jobs.
     async fn call(&self, mut link: Link, merged: Vec<Merged>) {
         let (jobs, replies): (Vec<Job>, Vec<Vec<Reply>>) = merged.into_iter().map(|it| (it.job, it.replies)).unzip();
-        let outcomes = self.run(&mut link, &jobs).await;
+        let mut outcomes = self.run(&mut link, &jobs).await;
+        if matches!(outcomes, Err(Failure::Connection)) {
+            // A server that went away has ended what was kept. Should it have counted before, it counts twice: a
+            // request too few is admitted, never one too many.
+            self.link.forget();
+            outcomes = match self.link.get(&self.shared.terms).await {
+                Ok(mut link) => self.run(&mut link, &jobs).await,
+                Err(failure) => Err(failure),
+            };
+        }
         match outcomes {
             Err(failure) => self.refuse(replies.into_iter().flatten(), failure),
             Ok(outcomes) => {

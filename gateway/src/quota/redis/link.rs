@@ -1,5 +1,7 @@
 //! A connection to the server that counts: single, the master of sentinels, or a cluster.
 
+use std::sync::{Mutex, PoisonError};
+
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
@@ -82,6 +84,28 @@ impl Link {
             Self::One(it) => command.query_async(it).await,
             Self::Cluster(it) => command.query_async(it).await,
         }
+    }
+}
+
+/// A connection that is kept between questions, and made anew when there is none.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<Option<Link>>);
+
+impl Kept {
+    /// The connection.
+    pub(super) async fn get(&self, terms: &Terms) -> Result<Link, Failure> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(link) = known {
+            return Ok(link);
+        }
+        let link = Link::connect(terms).await?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
+        Ok(link)
+    }
+
+    /// Makes the next question go over a new one.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -1,10 +1,9 @@
 //! Counts fixed windows in Redis by the keys and commands of envoyproxy/ratelimit, so that counters are shared with it.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::failure::Failure;
-use super::link::Link;
+use super::link::Kept;
 use super::{RedisStore, Shared};
 use crate::quota::window::Window;
 
@@ -13,7 +12,7 @@ const JITTER: u64 = 300;
 
 /// The connection of a worker for this.
 #[derive(Default)]
-pub(super) struct WindowLink(Mutex<Option<Link>>);
+pub(super) struct WindowLink(Kept);
 
 impl std::fmt::Debug for WindowLink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,7 +29,16 @@ impl RedisStore {
         }
         let place = self.windows.get(worker % self.windows.len()).ok_or(Failure::Open)?;
         let begun = Instant::now();
-        let work = place.count(shared, windows, (now, draw));
+        let work = async {
+            match place.count(shared, windows, (now, draw)).await {
+                // A server that went away, or changed its role, has ended what was kept.
+                Err(Failure::Connection) => {
+                    place.0.forget();
+                    place.count(shared, windows, (now, draw)).await
+                }
+                done => done,
+            }
+        };
         let done = tokio::time::timeout(shared.terms.deadline, work).await.unwrap_or(Err(Failure::Timeout));
         match done {
             Ok(counts) => {
@@ -38,7 +46,7 @@ impl RedisStore {
                 Ok(counts)
             }
             Err(failure) => {
-                *place.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                place.0.forget();
                 shared.strike();
                 Err(shared.failed(failure))
             }
@@ -48,15 +56,7 @@ impl RedisStore {
 
 impl WindowLink {
     async fn count(&self, shared: &Shared, windows: &[Window], (now, draw): (u64, u64)) -> Result<Vec<u64>, Failure> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut link = match known {
-            Some(link) => link,
-            None => {
-                let link = Link::connect(&shared.terms).await?;
-                *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
-                link
-            }
-        };
+        let mut link = self.0.get(&shared.terms).await?;
         let mut pipeline = redis::pipe();
         for window in windows {
             let key = window.key_at(now);
