@@ -62,6 +62,27 @@ fn module(path: &Path) -> String {
 }
 
 #[test]
+fn every_code_of_a_problem_is_used_and_explained() {
+    let codes = fs::read_to_string(root().join("config-schema/src/problem/code.rs")).unwrap();
+    let page = fs::read_to_string(root().join("docs/problems.md")).unwrap();
+    let all: String = ["config-schema/src", "gateway/src"]
+        .into_iter()
+        .flat_map(sources)
+        .filter(|(path, _)| !path.ends_with("problem/code.rs"))
+        .map(|(_, text)| text)
+        .collect();
+    let mut known = 0;
+    for line in codes.lines().filter_map(|it| it.strip_prefix("pub const ")) {
+        let (name, rest) = line.split_once(':').unwrap();
+        let code = rest.split('"').nth(1).unwrap();
+        assert!(page.contains(code), "{code} is not explained");
+        assert!(all.contains(&format!("code::{name}")) || all.contains(&format!("{name},")), "{name} is never given");
+        known += 1;
+    }
+    assert!(known > 40, "{known}");
+}
+
+#[test]
 fn imports_point_the_way_requests_flow() {
     for (path, text) in sources("gateway/src") {
         let own = module(&path);

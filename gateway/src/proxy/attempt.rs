@@ -5,6 +5,7 @@
 //! try is repeated when the route's policy says so and nothing stands against it: the body
 //! can be sent again, the client got nothing yet, there is time, and the budget admits it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,8 @@ pub(super) struct Attempts {
     pub(super) again: bool,
     /// Whether a retry was due that no try was left for.
     pub(super) exhausted: bool,
-    pub(super) local: String,
+    /// The gateway's own end of the connection.
+    pub(super) local: Option<SocketAddr>,
     pub(super) first_byte: Option<Duration>,
 }
 

@@ -108,7 +108,7 @@ pub(super) enum Client {
     /// Not met yet, or on no connection of ours.
     Unknown,
     /// On this connection.
-    Known(Box<KnownClient>),
+    Known(KnownClient),
 }
 
 /// A client with a connection.
@@ -187,7 +187,7 @@ impl Exchange {
         if let Some(connection) = connection {
             let address = connection.peer.ip().to_canonical();
             let connection = Arc::clone(connection);
-            self.client = Client::Known(Box::new(KnownClient { connection, address, scheme: Scheme::Http }));
+            self.client = Client::Known(KnownClient { connection, address, scheme: Scheme::Http });
         }
     }
 
@@ -264,8 +264,8 @@ impl Exchange {
         }
         let local = digest.and_then(|it| it.socket_digest.as_ref()?.local_addr());
         self.attempts.local = match local {
-            Some(PeerAddr::Inet(address)) => address.to_string(),
-            Some(PeerAddr::Unix(_)) | None => String::new(),
+            Some(PeerAddr::Inet(address)) => Some(*address),
+            Some(PeerAddr::Unix(_)) | None => None,
         };
         Ok(())
     }

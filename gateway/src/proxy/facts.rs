@@ -1,7 +1,6 @@
 //! Says what each `%COMMAND%` stands for in one exchange.
 
-use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use http::{HeaderMap, Version, header};
@@ -12,6 +11,7 @@ use super::exchange::Exchange;
 use super::outcome;
 use super::tcp::Outline;
 use crate::telemetry::template::{Facts, Field, HeaderRef};
+use crate::upstream::address::Address;
 
 /// An exchange with its session.
 pub(super) struct RequestFacts<'a> {
@@ -37,31 +37,31 @@ impl Facts for RequestFacts<'_> {
                 true
             }
             Field::Protocol => text(protocol(self.session.req_header().version), out),
-            Field::ResponseCode => display(outcome::status(self.session), out),
+            Field::ResponseCode => number(outcome::status(self.session), out),
             Field::ResponseFlags => text(outcome::flag(self.exchange, self.error), out),
             Field::ResponseCodeDetails => text(outcome::details(self.session, self.exchange, self.error), out),
             Field::UpstreamTransportFailureReason => text(&self.exchange.end.transport, out),
-            Field::BytesReceived => display(self.session.body_bytes_read() as u64 + self.tunnelled().0, out),
-            Field::BytesSent => display(self.session.body_bytes_sent() as u64 + self.tunnelled().1, out),
-            Field::Duration => display((Instant::now() - self.exchange.started).as_millis(), out),
-            Field::ResponseDuration => self.exchange.attempts.first_byte.is_some_and(|it| display(it.as_millis(), out)),
+            Field::BytesReceived => number(self.session.body_bytes_read() as u64 + self.tunnelled().0, out),
+            Field::BytesSent => number(self.session.body_bytes_sent() as u64 + self.tunnelled().1, out),
+            Field::Duration => number((Instant::now() - self.exchange.started).as_millis(), out),
+            Field::ResponseDuration => self.exchange.attempts.first_byte.is_some_and(|it| number(it.as_millis(), out)),
             Field::UpstreamHost => self.upstream_host(out),
             Field::UpstreamCluster => self.upstream_cluster(out),
-            Field::UpstreamLocalAddress => text(&self.exchange.attempts.local, out),
-            Field::DownstreamLocalAddress => self.exchange.known().is_some_and(|it| display(it.connection.local, out)),
+            Field::UpstreamLocalAddress => self.exchange.attempts.local.is_some_and(|it| socket(it, out)),
+            Field::DownstreamLocalAddress => self.exchange.known().is_some_and(|it| socket(it.connection.local, out)),
             Field::DownstreamLocalAddressWithoutPort => {
-                self.exchange.known().is_some_and(|it| display(it.connection.local.ip(), out))
+                self.exchange.known().is_some_and(|it| ip(it.connection.local.ip(), out))
             }
             Field::DownstreamLocalPort => {
-                self.exchange.known().is_some_and(|it| display(it.connection.listener.port, out))
+                self.exchange.known().is_some_and(|it| number(it.connection.listener.port, out))
             }
             Field::DownstreamRemoteAddress => self.client(out, true),
             Field::DownstreamRemoteAddressWithoutPort => self.client(out, false),
             Field::DownstreamDirectRemoteAddress => {
-                self.exchange.known().is_some_and(|it| display(it.connection.peer, out))
+                self.exchange.known().is_some_and(|it| socket(it.connection.peer, out))
             }
             Field::DownstreamDirectRemoteAddressWithoutPort => {
-                self.exchange.known().is_some_and(|it| display(it.connection.peer.ip(), out))
+                self.exchange.known().is_some_and(|it| ip(it.connection.peer.ip(), out))
             }
             Field::RouteName => self.exchange.route().is_some_and(|it| text(&it.name, out)),
             Field::Hostname => text(&self.exchange.snapshot.settings.node.name, out),
@@ -82,8 +82,8 @@ impl RequestFacts<'_> {
 
     fn upstream_host(&self, out: &mut Vec<u8>) -> bool {
         match self.exchange.leaving.as_ref().and_then(|it| it.endpoint) {
-            Some(endpoint) => display(endpoint, out),
-            None => self.exchange.attempts.endpoint().is_some_and(|it| display(&it.address, out)),
+            Some(endpoint) => socket(endpoint, out),
+            None => self.exchange.attempts.endpoint().is_some_and(|it| place(&it.address, out)),
         }
     }
 
@@ -117,10 +117,10 @@ impl RequestFacts<'_> {
         match header {
             // Envoy's own header, which is not sent here: the same time is known without it.
             HeaderRef::Field(name) if name == "x-envoy-upstream-service-time" => {
-                self.exchange.attempts.first_byte.is_some_and(|it| display(it.as_millis(), out))
+                self.exchange.attempts.first_byte.is_some_and(|it| number(it.as_millis(), out))
             }
             HeaderRef::Field(name) => field(&response.headers, name, out),
-            HeaderRef::Status => display(response.status.as_u16(), out),
+            HeaderRef::Status => number(response.status.as_u16(), out),
             HeaderRef::Method | HeaderRef::Path | HeaderRef::Authority | HeaderRef::Scheme => false,
         }
     }
@@ -131,10 +131,10 @@ impl RequestFacts<'_> {
         let address: IpAddr = known.address;
         let is_peer = known.connection.peer.ip().to_canonical() == address;
         if !with_port {
-            return display(address, out);
+            return ip(address, out);
         }
         let port = if is_peer { known.connection.peer.port() } else { 0 };
-        display(std::net::SocketAddr::new(address, port), out)
+        socket(SocketAddr::new(address, port), out)
     }
 }
 
@@ -153,20 +153,20 @@ impl Facts for TcpFacts<'_> {
                 true
             }
             // No response, as Envoy logs connections.
-            Field::ResponseCode => display(0, out),
+            Field::ResponseCode => number(0, out),
             Field::ResponseFlags => text(flag, out),
-            Field::BytesReceived => display(received, out),
-            Field::BytesSent => display(sent, out),
-            Field::Duration => display(started.0.elapsed().as_millis(), out),
-            Field::UpstreamHost => endpoint.as_ref().is_some_and(|it| display(&it.address, out)),
+            Field::BytesReceived => number(*received, out),
+            Field::BytesSent => number(*sent, out),
+            Field::Duration => number(started.0.elapsed().as_millis(), out),
+            Field::UpstreamHost => endpoint.as_ref().is_some_and(|it| place(&it.address, out)),
             Field::UpstreamCluster => text(cluster, out),
             Field::RequestedServerName => secured.as_ref().is_some_and(|it| text(&it.server_name, out)),
-            Field::DownstreamLocalAddress => display(local, out),
-            Field::DownstreamLocalAddressWithoutPort => display(local.ip(), out),
-            Field::DownstreamLocalPort => display(local.port(), out),
-            Field::DownstreamRemoteAddress | Field::DownstreamDirectRemoteAddress => display(peer, out),
+            Field::DownstreamLocalAddress => socket(*local, out),
+            Field::DownstreamLocalAddressWithoutPort => ip(local.ip(), out),
+            Field::DownstreamLocalPort => number(local.port(), out),
+            Field::DownstreamRemoteAddress | Field::DownstreamDirectRemoteAddress => socket(*peer, out),
             Field::DownstreamRemoteAddressWithoutPort | Field::DownstreamDirectRemoteAddressWithoutPort => {
-                display(peer.ip(), out)
+                ip(peer.ip(), out)
             }
             Field::Request(..)
             | Field::Response(..)
@@ -204,7 +204,59 @@ fn text(text: &str, out: &mut Vec<u8>) -> bool {
     !text.is_empty()
 }
 
-fn display(value: impl std::fmt::Display, out: &mut Vec<u8>) -> bool {
-    // Writing to a Vec cannot fail.
-    write!(out, "{value}").is_ok()
+/// A number and an address come in every line, so they are written without going through [`std::fmt`].
+fn number(value: impl itoa::Integer, out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    true
+}
+
+fn ip(address: IpAddr, out: &mut Vec<u8>) -> bool {
+    match address {
+        IpAddr::V4(it) => {
+            for (index, octet) in it.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                number(octet, out);
+            }
+            true
+        }
+        IpAddr::V6(it) => text(&it.to_string(), out),
+    }
+}
+
+fn socket(address: SocketAddr, out: &mut Vec<u8>) -> bool {
+    match address {
+        SocketAddr::V4(it) => {
+            ip(IpAddr::V4(*it.ip()), out);
+            out.push(b':');
+            number(it.port(), out)
+        }
+        SocketAddr::V6(it) => text(&it.to_string(), out),
+    }
+}
+
+fn place(address: &Address, out: &mut Vec<u8>) -> bool {
+    match address {
+        Address::Inet(it) => socket(*it, out),
+        Address::Unix(it) => text(&it.to_string_lossy(), out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_does() {
+        for text in ["0.0.0.0:0", "203.0.113.255:65535", "10.2.30.4:80", "[2001:db8::1]:443", "[::ffff:1.2.3.4]:1"] {
+            let address: SocketAddr = text.parse().unwrap();
+            let mut out = Vec::new();
+            assert!(socket(address, &mut out));
+            assert_eq!(out, text.as_bytes());
+            out.clear();
+            assert!(ip(address.ip(), &mut out));
+            assert_eq!(out, address.ip().to_string().as_bytes());
+        }
+    }
 }

@@ -40,6 +40,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -64,13 +65,17 @@ fn chance() -> Chance {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Exchange;
+    /// Boxed, since Pingora moves it through several futures before the first hook sees it.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        Exchange::new(self.live.pin(), Instant::now(), SystemTime::now())
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(Exchange::new(self.live.pin(), Instant::now(), SystemTime::now()))
     }
 
-    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    /// None: Pingora would keep one for compression, which is not offered, and ask it at every step.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<()> {
         exchange.meet(session);
         // The guard knows where this body ends, so an early answer need not cost the connection.
         session.set_close_on_response_before_downstream_finish(false);
@@ -81,7 +86,7 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<bool> {
         let found = self.find(session, exchange).await?;
         arrival::delay(exchange).await;
         let admitted = match found {
@@ -101,7 +106,7 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         let peer = attempt::next(session, exchange, chance()).await;
         peer.map_err(|reason| forward::give_up(exchange, reason))
     }
@@ -110,7 +115,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         _: &HttpPeer,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
         let late = exchange.time_left(Instant::now).filter(Duration::is_zero).map(|_| exchange.late());
@@ -127,7 +132,7 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
         reused: bool,
     ) -> Box<Error> {
         // Nothing was sent; the next connection of the same try is taken.
@@ -150,7 +155,7 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         #[cfg(unix)] _: std::os::unix::io::RawFd,
         digest: Option<&pingora::protocols::Digest>,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         exchange.connected(digest, Instant::now).map_err(|unusable| match unusable {
             Unusable::Closing => {
@@ -170,7 +175,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         forward::prepare(session, request, exchange)?;
         grpc::request_head(request, exchange)?;
@@ -186,7 +191,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         body: &mut Option<Bytes>,
         ends: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         consult::give_back(&mut exchange.held, body);
         grpc::request_body(body, ends, exchange)?;
@@ -203,7 +208,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         respond::admit(session, response)?;
         let switches = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
@@ -226,7 +231,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         _: &mut Option<Bytes>,
         _: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         forward::check_time(exchange, Instant::now)?;
         Ok(None)
@@ -236,7 +241,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<()> {
         limit::charge(exchange, &response.headers, self.worker);
         respond::finish(session, response, exchange);
@@ -248,7 +253,7 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         body: &mut Option<Bytes>,
         _: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         grpc::response_body(body, exchange);
         Ok(None)
@@ -258,26 +263,26 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         trailers: &mut HeaderMap,
-        exchange: &mut Exchange,
+        exchange: &mut Self::CTX,
     ) -> Result<Option<Bytes>> {
         exchange.end.grpc_status = grpc::status(trailers);
         Ok(exchange.bridge.as_ref().map(|it| it.trailers(trailers)))
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Self::CTX) -> FailToProxy {
         outcome::answer(session, error, exchange).await
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Self::CTX) {
         outcome::record(session, error, exchange, &self.telemetry, self.worker);
     }
 
     /// Failures are in the access log with flag and details; a second line would only repeat them.
-    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Exchange, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Self::CTX, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
 }

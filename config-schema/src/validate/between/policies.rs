@@ -11,6 +11,8 @@ use crate::problem::{Problems, Severity, code};
 
 /// Prefix of header names that stand for a claim of the request's token.
 const CLAIMS: &str = "@request.auth.claims";
+/// Label of the workloads that Istio makes for a Gateway of the Gateway API; there, only targetRefs select.
+const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
     for it in &scene.documents.request_authentications {
@@ -45,6 +47,11 @@ fn workloads<T>(
     problems: &mut Problems,
 ) {
     let Some(labels) = labels.filter(|it| !it.is_empty()) else { return };
+    if let Some(name) = labels.get(GATEWAY_NAME) {
+        let message = format!("ineffective selector on Kubernetes Gateway {name}: use targetRefs instead");
+        problems.push(policy.problem(code::INEFFECTIVE_SELECTOR, Severity::Warning, "spec.selector", message));
+        return;
+    }
     let own = &scene.settings.node.labels;
     if selects(labels, own) {
         return;
