@@ -62,7 +62,7 @@ fn module(path: &Path) -> String {
 }
 
 #[test]
-fn every_code_of_a_problem_is_used_and_explained() {
+fn every_code_of_a_problem_is_used_explained_and_tested() {
     let codes = fs::read_to_string(root().join("config-schema/src/problem/code.rs")).unwrap();
     let page = fs::read_to_string(root().join("docs/problems.md")).unwrap();
     let all: String = ["config-schema/src", "gateway/src"]
@@ -71,11 +71,18 @@ fn every_code_of_a_problem_is_used_and_explained() {
         .filter(|(path, _)| !path.ends_with("problem/code.rs"))
         .map(|(_, text)| text)
         .collect();
+    let golden = fs::read_dir(root().join("tests/problems")).unwrap().map(|it| it.unwrap().path());
+    let reports = golden.filter(|it| it.extension().is_some_and(|it| it == "txt"));
+    let tested: String = reports
+        .map(|it| fs::read_to_string(it).unwrap())
+        .chain(sources("tests").into_iter().map(|(_, text)| text))
+        .collect();
     let mut known = 0;
     for line in codes.lines().filter_map(|it| it.strip_prefix("pub const ")) {
         let (name, rest) = line.split_once(':').unwrap();
         let code = rest.split('"').nth(1).unwrap();
         assert!(page.contains(code), "{code} is not explained");
+        assert!(tested.contains(code), "{code} is in no test");
         assert!(all.contains(&format!("code::{name}")) || all.contains(&format!("{name},")), "{name} is never given");
         known += 1;
     }

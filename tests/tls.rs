@@ -463,10 +463,13 @@ fn check_reads_every_certificate() {
     let ours = Authority::new();
     let (good, other) = (ours.sign("a.test"), ours.sign("a.test"));
     let mixed = Signed { key: other.key.clone(), ..good.clone() };
+    let disordered = Signed { certificate: good.certificate.clone() + &Authority::new().pem(), ..good.clone() };
     for (own, code, said) in [
         (&good, 0, "1 note"),
         (&ours.sign_until("a.test", 2025), 1, "SLU0030"),
         (&mixed, 1, "do not belong together"),
+        (&disordered, 1, "SLU0031"),
+        (&ours.sign("b.test"), 0, "SLU0032"),
         (&ours.sign("b.test"), 0, "does not cover the host `a.test`, only b.test"),
         (&ours.weak("a.test"), 1, "SLU0033"),
     ] {

@@ -61,27 +61,22 @@ const PREFIXES: [&str; 5] =
     ["istio.io/", "networking.istio.io/", "proxy.istio.io/", "sidecar.istio.io/", "traffic.sidecar.istio.io/"];
 
 pub(super) fn check(documents: &Documents, problems: &mut Problems) {
-    for it in &documents.gateways {
-        check_one(it, problems);
-    }
-    for it in &documents.virtual_services {
-        check_one(it, problems);
-    }
-    for it in &documents.destination_rules {
-        check_one(it, problems);
-    }
-    for it in &documents.service_entries {
-        check_one(it, problems);
-    }
-    for it in &documents.authorization_policies {
-        check_one(it, problems);
-    }
-    for it in &documents.request_authentications {
-        check_one(it, problems);
-    }
-    for it in &documents.services {
-        check_one(it, problems);
-    }
+    check_all(&documents.gateways, problems);
+    check_all(&documents.virtual_services, problems);
+    check_all(&documents.destination_rules, problems);
+    check_all(&documents.service_entries, problems);
+    check_all(&documents.workload_entries, problems);
+    check_all(&documents.sidecars, problems);
+    check_all(&documents.request_authentications, problems);
+    check_all(&documents.authorization_policies, problems);
+    check_all(&documents.peer_authentications, problems);
+    check_all(&documents.telemetries, problems);
+    check_all(&documents.envoy_filters, problems);
+    check_all(&documents.services, problems);
+}
+
+fn check_all<T>(resources: &[Resource<T>], problems: &mut Problems) {
+    resources.iter().for_each(|it| check_one(it, problems));
 }
 
 fn check_one<T>(resource: &Resource<T>, problems: &mut Problems) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Scene;
 use crate::document::Resource;
-use crate::istio::gateway::{Gateway, Server};
+use crate::istio::gateway::{Gateway, Server, ServerTls};
 use crate::istio::virtual_service::VirtualService;
 use crate::problem::{Problems, Severity, code};
 use crate::value::host;
@@ -96,6 +96,14 @@ fn selector(scene: &Scene<'_>, gateway: &Resource<Gateway>, problems: &mut Probl
     }
 }
 
+/// The credentials of a server, each with its field.
+fn credential_names(tls: &ServerTls) -> impl Iterator<Item = (String, &str)> {
+    let one = Some(&tls.credential_name).filter(|it| !it.is_empty());
+    let several = tls.credential_names.iter().enumerate();
+    let one = one.map(|it| ("credentialName".to_owned(), it.as_str()));
+    one.into_iter().chain(several.map(|(index, it)| (format!("credentialNames[{index}]"), it.as_str())))
+}
+
 /// Credentials that no Secret document holds, when secrets come as documents at all.
 fn credentials(scene: &Scene<'_>, problems: &mut Problems) {
     if scene.settings.secrets.is_some() {
@@ -104,16 +112,17 @@ fn credentials(scene: &Scene<'_>, problems: &mut Problems) {
     let known: HashSet<&str> = scene.documents.secrets.iter().map(|it| it.metadata.name.as_str()).collect();
     for gateway in &scene.documents.gateways {
         for (index, server) in gateway.spec.servers.iter().enumerate() {
-            let name = server.tls.as_ref().map(|it| it.credential_name.as_str()).unwrap_or_default();
-            if name.is_empty() || known.contains(name.rsplit('/').next().unwrap_or_default()) {
-                continue;
+            for (field, name) in server.tls.iter().flat_map(credential_names) {
+                if known.contains(name.rsplit('/').next().unwrap_or_default()) {
+                    continue;
+                }
+                let message = format!("the credential `{name}` is in no Secret, so this server cannot terminate TLS");
+                let field = format!("spec.servers[{index}].tls.{field}");
+                let problem = gateway
+                    .problem(code::GATEWAY_CREDENTIAL, Severity::Warning, field, message)
+                    .help("add the Secret as a document, or set secrets.directory in GatewaySettings");
+                problems.push(problem);
             }
-            let message = format!("the credential `{name}` is in no Secret, so this server cannot terminate TLS");
-            let field = format!("spec.servers[{index}].tls.credentialName");
-            let problem = gateway
-                .problem(code::GATEWAY_CREDENTIAL, Severity::Warning, field, message)
-                .help("add the Secret as a document, or set secrets.directory in GatewaySettings");
-            problems.push(problem);
         }
     }
 }
@@ -157,8 +166,8 @@ fn certificates(scene: &Scene<'_>, problems: &mut Problems) {
             .servers
             .iter()
             .filter_map(|it| it.tls.as_ref())
-            .map(|it| it.credential_name.as_str())
-            .filter(|it| !it.is_empty())
+            .flat_map(credential_names)
+            .map(|(_, name)| name)
             .collect();
         for name in names {
             users.entry(name).or_default().push(gateway);

@@ -16,6 +16,17 @@ pub(super) struct Declared<'a> {
     pub(super) unresolved: bool,
 }
 
+impl Declared<'_> {
+    /// Several documents may declare the same port of a host.
+    fn add_ports(&mut self, ports: impl Iterator<Item = u32>) {
+        for port in ports {
+            if !self.ports.contains(&port) {
+                self.ports.push(port);
+            }
+        }
+    }
+}
+
 /// Hosts by name; wildcards keep their `*`.
 #[derive(Debug)]
 pub(super) struct Registry<'a> {
@@ -30,7 +41,7 @@ impl<'a> Registry<'a> {
             let ServiceEntry { hosts: names, ports, resolution, endpoints, workload_selector, .. } = &entry.spec;
             for name in names {
                 let declared = hosts.entry(name.to_ascii_lowercase()).or_default();
-                declared.ports.extend(ports.iter().map(|it| it.number));
+                declared.add_ports(ports.iter().map(|it| it.number));
                 declared.labels.extend(endpoints.iter().map(|it| &it.labels));
                 let selected = documents.workload_entries.iter().filter(|it| {
                     let labels = workload_selector.as_ref().map(|it| &it.labels);
@@ -44,7 +55,7 @@ impl<'a> Registry<'a> {
         for service in &documents.services {
             let name = host::qualify(&service.metadata.name, &service.metadata.namespace, cluster_domain);
             let declared = hosts.entry(name).or_default();
-            declared.ports.extend(service.spec.ports.iter().map(|it| it.port));
+            declared.add_ports(service.spec.ports.iter().map(|it| it.port));
         }
         let mut rules: HashMap<String, Vec<_>> = HashMap::new();
         for rule in &documents.destination_rules {
