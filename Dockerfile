@@ -2,10 +2,10 @@
 FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release -p gateway
+RUN tests/bench/release.sh
 
 FROM gcr.io/distroless/cc-debian12:nonroot
-COPY --from=build /src/target/release/sluice /usr/local/bin/sluice
+COPY --from=build /src/target/sluice /usr/local/bin/sluice
 EXPOSE 8080 15021
 HEALTHCHECK --interval=5s --timeout=2s CMD ["/usr/local/bin/sluice", "health"]
 ENTRYPOINT ["/usr/local/bin/sluice"]

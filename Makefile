@@ -1,6 +1,6 @@
 # Everything a developer runs; CI runs the same.
 
-.PHONY: demo test check docs bench
+.PHONY: demo test check docs release bench
 
 ## Builds and runs a gateway with two echo upstreams, and prints requests to try.
 demo:
@@ -20,6 +20,10 @@ check:
 docs:
 	cargo run -p gateway -- schema --compatibility > docs/compatibility.md
 	UPDATE=1 cargo test -p gateway --test e2e problems::
+
+## Builds target/sluice as it is shipped: trained by the benchmarks' loads, which costs a second build.
+release:
+	tests/bench/release.sh
 
 ## Compares with nginx, HAProxy and Envoy on this machine.
 bench:

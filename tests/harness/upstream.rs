@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// A server in threads of this process; it stops accepting when dropped.
 pub(crate) struct Upstream {
@@ -64,6 +65,24 @@ impl Upstream {
             if read_request(&mut reader).is_some() {
                 requests.fetch_add(1, Ordering::SeqCst);
                 stream.write_all(answer.as_bytes()).ok();
+            }
+        })
+    }
+
+    /// Answers every request in two parts with a pause between them.
+    pub(crate) fn pausing(parts: [&'static str; 2], pause: Duration) -> Self {
+        Self::start(move |mut stream, requests| {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            while read_request(&mut reader).is_some() {
+                requests.fetch_add(1, Ordering::SeqCst);
+                let [first, second] = parts.map(str::as_bytes);
+                if stream.write_all(first).is_err() {
+                    return;
+                }
+                thread::sleep(pause);
+                if stream.write_all(second).is_err() {
+                    return;
+                }
             }
         })
     }

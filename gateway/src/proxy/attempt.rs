@@ -14,6 +14,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
 use super::exchange::Exchange;
+use super::try_clock::TryClock;
 use crate::local_reply::Reason;
 use crate::routing::route::Target;
 use crate::upstream::balancer::Draw;
@@ -44,6 +45,9 @@ pub(super) struct Attempts {
     pub(super) again: bool,
     /// Whether a retry was due that no try was left for.
     pub(super) exhausted: bool,
+    /// Time of a try whose connection is cut when it is over.
+    pub(super) time: Option<Duration>,
+    pub(super) clock: Option<TryClock>,
     /// The gateway's own end of the connection.
     pub(super) local: Option<SocketAddr>,
     pub(super) first_byte: Option<Duration>,
@@ -57,10 +61,22 @@ impl Attempts {
     }
 
     fn release(&mut self) {
+        self.clock = None;
         self.connection = None;
         self.turn = None;
         self.lease = None;
         self.retry = None;
+    }
+
+    /// Starts the try's clock, if it has one, on the connection that it got.
+    pub(super) fn begin(&mut self) {
+        let bounded = self.connection.as_ref().zip(self.time);
+        self.clock = bounded.map(|(it, time)| TryClock::start(Arc::clone(it.of()), time));
+    }
+
+    /// Whether the time of the try ended it.
+    pub(super) fn is_late(&self) -> bool {
+        self.clock.as_ref().is_some_and(TryClock::rang)
     }
 
     /// The endpoint of the try.
@@ -131,13 +147,23 @@ pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Cha
         switches: session.is_upgrade_req(),
         addresses: exchange.known().map(|it| (it.connection.peer, it.connection.local)),
     };
+    let per_try = forward.retry.per_try;
+    if per_try.is_some() {
+        cluster.connections().make_cuttable();
+    }
     let mut peer = peer::for_endpoint(&cluster, endpoint, asker).map_err(|_| Reason::ConnectFailure)?;
     let left = exchange.time_left(Instant::now);
     if left.is_some_and(|it| it.is_zero()) {
         return Err(exchange.late());
     }
-    if let Some(bound) = left.into_iter().chain(forward.retry.per_try).min() {
+    // Streams of HTTP/2 share their connection, so there Pingora's own bound has to do.
+    let (timed, waits) = if peer::is_http1(&peer) { (per_try, None) } else { (None, per_try) };
+    exchange.attempts.time = timed;
+    if let Some(bound) = left.into_iter().chain(waits).min() {
         peer::bound(&mut peer, bound);
+    }
+    if let Some(time) = timed {
+        peer::bound_connect(&mut peer, time);
     }
     Ok(peer)
 }
@@ -222,10 +248,22 @@ fn admits_retry(session: &Session, exchange: &mut Exchange, reached: bool) -> bo
     true
 }
 
+/// Refuses an answer that came when its try had been given up already.
+pub(super) fn check_time(exchange: &Exchange) -> pingora::Result<()> {
+    if exchange.attempts.is_late() {
+        let mut error = Error::explain(ErrorType::ReadTimedout, "the time of the try is over");
+        error.as_up();
+        return Err(error);
+    }
+    Ok(())
+}
+
 /// How a connection that was there ended.
-pub(super) fn failure(error: &Error) -> Failure {
+pub(super) fn failure(error: &Error, exchange: &Exchange) -> Failure {
     let kind = error.etype();
-    if *kind == ErrorType::InvalidCert {
+    if exchange.attempts.is_late() {
+        Failure::Timeout
+    } else if *kind == ErrorType::InvalidCert {
         Failure::Connect
     } else if *kind == ErrorType::ReadTimedout {
         Failure::Timeout

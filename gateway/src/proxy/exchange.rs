@@ -261,6 +261,7 @@ impl Exchange {
             let taken = in_use(&cluster.definition().tls, digest.into(), now);
             self.attempts.again = taken.as_ref().err() == Some(&Unusable::Closing);
             self.attempts.connection = taken?;
+            self.attempts.begin();
         }
         let local = digest.and_then(|it| it.socket_digest.as_ref()?.local_addr());
         self.attempts.local = match local {
@@ -272,6 +273,7 @@ impl Exchange {
 
     /// The endpoint answered.
     pub(super) fn answered(&mut self, now: Instant) {
+        self.attempts.clock = None;
         self.attempts.first_byte.get_or_insert(now - self.started);
     }
 }

@@ -31,6 +31,7 @@ mod outcome;
 mod respond;
 mod tcp;
 mod timeout;
+mod try_clock;
 pub mod serve;
 
 use std::ops::ControlFlow;
@@ -144,7 +145,7 @@ impl ProxyHttp for Gateway {
             return error;
         }
         let is_theirs = *error.esource() == ErrorSource::Upstream && exchange.end.reason.is_none();
-        error.set_retry(is_theirs && attempt::failed(session, exchange, attempt::failure(&error), reused));
+        error.set_retry(is_theirs && attempt::failed(session, exchange, attempt::failure(&error, exchange), reused));
         error
     }
 
@@ -215,6 +216,7 @@ impl ProxyHttp for Gateway {
         if response.status.is_informational() && !switches {
             return Ok(());
         }
+        attempt::check_time(exchange)?;
         if attempt::answered(session, exchange, response.status.as_u16(), &response.headers) {
             exchange.repeats_answer = true;
             let mut error = Error::explain(ErrorType::HTTPStatus(response.status.as_u16()), "the policy repeats it");

@@ -61,6 +61,7 @@ fn reason(error: &Error, exchange: &Exchange) -> Reason {
         (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::H1Error) => Reason::MalformedHead,
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Reason::BodyTimeout,
         (ErrorSource::Downstream, _) => Reason::ClientGone,
+        (ErrorSource::Upstream, _) if exchange.attempts.is_late() => Reason::TryTimeout,
         (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
             match exchange.time_left(Instant::now) {
                 Some(left) if left.is_zero() => exchange.late(),

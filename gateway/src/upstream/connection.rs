@@ -1,11 +1,11 @@
 //! One connection of a cluster: the requests on it, and when it takes no more of them.
 
 use std::io;
-use std::sync::Arc;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
-
-use tokio::net::TcpStream;
 
 use super::connections::Connections;
 
@@ -17,6 +17,20 @@ pub struct Connection {
     generation: u32,
     opened: Instant,
     requests: AtomicU32,
+    /// Absent while it is being made, and where nobody closes it from outside its pool.
+    handle: OnceLock<Arc<Handle>>,
+}
+
+/// A second handle of a connection's socket, by which it is closed from outside its pool.
+#[derive(Debug)]
+pub(super) struct Handle(OwnedFd);
+
+impl Handle {
+    /// Ends both directions; whoever works on it, and its pool, see the end and let go of it.
+    pub(super) fn close(&self) {
+        // One that is closed already is as good.
+        socket2::SockRef::from(&self.0).shutdown(Shutdown::Both).unwrap_or_default();
+    }
 }
 
 /// One request on a connection; dropping it ends the use.
@@ -27,18 +41,32 @@ impl Connection {
     /// A connection in a place of these, that is about to be made.
     pub(super) fn new(of: &Arc<Connections>, number: u32, now: Instant) -> Arc<Self> {
         let generation = of.generation();
-        Arc::new(Self { of: Arc::clone(of), number, generation, opened: now, requests: AtomicU32::new(0) })
+        Arc::new(Self {
+            of: Arc::clone(of),
+            number,
+            generation,
+            opened: now,
+            requests: AtomicU32::new(0),
+            handle: OnceLock::new(),
+        })
     }
 
     /// Learns the second handle, by which it can be closed from outside its pool.
-    pub(super) fn made(&self, stream: TcpStream) -> io::Result<TcpStream> {
-        if !self.of.is_listed() {
-            return Ok(stream);
+    pub(super) fn made(&self, socket: &impl AsFd) -> io::Result<()> {
+        if !self.of.is_listed() && !self.of.is_cuttable() {
+            return Ok(());
         }
-        let stream = stream.into_std()?;
-        let second = stream.try_clone()?;
-        self.of.change(self.number, |it| it.handle = Some(second));
-        TcpStream::from_std(stream)
+        let second = Arc::new(Handle(socket.as_fd().try_clone_to_owned()?));
+        self.of.change(self.number, |it| it.handle = Some(Arc::clone(&second)));
+        self.handle.get_or_init(|| second);
+        Ok(())
+    }
+
+    /// Ends it with whatever is under way on it; nothing where it was made before that was wanted.
+    pub fn cut(&self) {
+        if let Some(handle) = self.handle.get() {
+            handle.close();
+        }
     }
 
     /// Counts a request on it; [`Unusable::Closing`] when it is spent, or was told to close while it lay in its pool.
@@ -75,7 +103,7 @@ impl Connection {
 
 impl Use {
     /// The connection.
-    pub fn of(&self) -> &Connection {
+    pub fn of(&self) -> &Arc<Connection> {
         &self.0
     }
 }

@@ -11,15 +11,14 @@
 //! its requests are bounded, whoever finds it spent begins a new generation of connections;
 //! those of older ones get no more requests and are closed when the last of theirs has ended.
 
-use std::net::{Shutdown, TcpStream as SyncStream};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::connection::Connection;
+use super::connection::{Connection, Handle};
 use super::definition::{Definition, Protocol};
 use super::limits::{Limits, Load};
 
@@ -33,6 +32,8 @@ pub struct Connections {
     pub(super) oldest: Option<Duration>,
     /// Whether spent connections are left for those of a new generation.
     pub(super) rotates: bool,
+    /// Whether single ones may be cut, for which each keeps a handle.
+    cuttable: AtomicBool,
     generation: AtomicU32,
     open: Mutex<Vec<Open>>,
     /// Somebody may go on: a connection is closed, or not in use any more.
@@ -51,7 +52,7 @@ pub struct Turn(#[expect(dead_code, reason = "its drop is what counts")] Option<
 pub(super) struct Open {
     number: u32,
     /// A second handle, to close it from outside its pool; absent while it is being made.
-    pub(super) handle: Option<SyncStream>,
+    pub(super) handle: Option<Arc<Handle>>,
     pub(super) users: u32,
     /// It was told to close already.
     pub(super) closing: bool,
@@ -62,8 +63,7 @@ impl Open {
     /// Tells it to close; its pool sees the end and lets go of it.
     pub(super) fn close(&mut self) {
         if let Some(handle) = self.handle.as_ref().filter(|_| !self.closing) {
-            // One that is closed already is as good.
-            handle.shutdown(Shutdown::Both).unwrap_or_default();
+            handle.close();
             self.closing = true;
         }
     }
@@ -86,6 +86,7 @@ impl Connections {
             most,
             oldest,
             rotates: shares_connections && (most > 0 || oldest.is_some()),
+            cuttable: AtomicBool::new(false),
             generation: AtomicU32::new(0),
             open: Mutex::default(),
             freed: Notify::new(),
@@ -104,6 +105,18 @@ impl Connections {
         if self.generation.compare_exchange(spent, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.locked().iter_mut().filter(|it| it.users == 0 && it.generation != next).for_each(Open::close);
         }
+    }
+
+    /// From now on every connection that gets a request can be cut.
+    pub fn make_cuttable(&self) {
+        if !self.is_cuttable() && !self.cuttable.swap(true, Ordering::Relaxed) {
+            // Those that were made before keep no handle, so they are left to their requests.
+            self.turn_over(self.generation());
+        }
+    }
+
+    pub(super) fn is_cuttable(&self) -> bool {
+        self.cuttable.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_bounded(&self) -> bool {

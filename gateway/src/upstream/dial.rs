@@ -87,7 +87,8 @@ impl Dial {
     async fn open(&self, address: &SocketAddr, connection: &Connection) -> io::Result<Stream> {
         match address {
             SocketAddr::Inet(address) => {
-                let stream = connection.made(TcpStream::connect(address).await?)?;
+                let stream = TcpStream::connect(address).await?;
+                connection.made(&stream)?;
                 greet(&stream, &self.opening.greeting).await?;
                 stream.set_nodelay(true)?;
                 Ok(if self.opening.switches { in_turns(stream) } else { stream.into() })
@@ -95,6 +96,7 @@ impl Dial {
             SocketAddr::Unix(address) => {
                 let path = address.as_pathname().ok_or(io::ErrorKind::InvalidInput)?;
                 let stream = UnixStream::connect(path).await?;
+                connection.made(&stream)?;
                 Ok(if self.opening.switches { in_turns(stream) } else { stream.into() })
             }
         }

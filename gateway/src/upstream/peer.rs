@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::{Uri, Version, header};
 use pingora::http::RequestHeader;
-use pingora::protocols::TcpKeepalive;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::protocols::{ALPN, TcpKeepalive};
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use pingora::{Error, ErrorType, Result};
 
 use super::address::Address;
@@ -110,11 +110,20 @@ pub fn frame_http2(head: &mut RequestHeader, peer: &HttpPeer, authority: &str) -
 
 /// Bounds each wait of a try by what is left of its time.
 pub fn bound(peer: &mut HttpPeer, left: Duration) {
-    let options = &mut peer.options;
-    let limit = &mut options.total_connection_timeout;
+    bound_connect(peer, left);
+    peer.options.read_timeout = Some(left);
+    peer.options.write_timeout = Some(left);
+}
+
+/// Bounds the wait for a connection.
+pub fn bound_connect(peer: &mut HttpPeer, left: Duration) {
+    let limit = &mut peer.options.total_connection_timeout;
     *limit = Some(limit.map_or(left, |it| it.min(left)));
-    options.read_timeout = Some(left);
-    options.write_timeout = Some(left);
+}
+
+/// Whether its connections carry one request at a time.
+pub fn is_http1(peer: &HttpPeer) -> bool {
+    peer.get_alpn() == Some(&ALPN::H1)
 }
 
 /// What must be the same for two requests to share a connection and Pingora's own key leaves out.
