@@ -79,7 +79,7 @@ impl Upstream {
                 if stream.write_all(first).is_err() {
                     return;
                 }
-                thread::sleep(pause);
+                thread::park_timeout(pause);
                 if stream.write_all(second).is_err() {
                     return;
                 }
