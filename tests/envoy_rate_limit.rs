@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::harness::redis::Redis;
-use crate::harness::{Client, Gateway, Response, Upstream};
+use crate::harness::{Client, Gateway, Response, Upstream, sluice};
 use crate::rate_limit::config;
 
 /// The filter of a global limit.
@@ -46,6 +46,12 @@ fn statuses(gateway: &Gateway, path: &str, headers: &str, count: usize) -> Vec<u
     (0..count).map(|_| ask(gateway, path, headers).status).collect()
 }
 
+fn explain(gateway: &Gateway, header: &str, url: &str) -> String {
+    let mut explain = sluice();
+    explain.args(["explain", "--config"]).arg(gateway.folder().join("config.yaml")).args(["-H", header, "GET", url]);
+    String::from_utf8(explain.output().unwrap().stdout).unwrap()
+}
+
 const HOST: &str = ", routeConfiguration: {vhost: {name: \"\"}}";
 
 #[test]
@@ -59,6 +65,10 @@ fn descriptors_are_counted_by_the_limits_of_their_domain() {
         + &global(", enable_x_ratelimit_headers: DRAFT_VERSION_03")
         + &patch("entries", "VIRTUAL_HOST", HOST, entries);
     let gateway = Gateway::start(&config(&upstream, &documents));
+    let told = explain(&gateway, "X-User: ann", "http://h/");
+    for expected in ["domain shop: descriptor (user, ann)", "2 in 31536000 s", "shop_user_ann_"] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
     let first = ask(&gateway, "/", "X-User: ann\r\n");
     assert_eq!((first.status, first.header("x-ratelimit-limit")), (200, Some("2, 2;w=31536000")));
     assert_eq!(first.header("x-ratelimit-remaining"), Some("1"));
@@ -132,6 +142,9 @@ fn windows_are_shared_with_a_service_by_their_keys() {
     assert!((86_000..=86_700).contains(&left), "{left}");
     assert_eq!(redis.cli(&["INCRBY", &key, "1"]), "2", "as a service beside would");
     assert_eq!([statuses(&two, "/", "", 1), statuses(&one, "/", "", 1)], [[200], [429]]);
+    let asked = redis.calls("incrby");
+    assert_eq!(statuses(&one, "/", "", 3), [429, 429, 429]);
+    assert_eq!(redis.calls("incrby"), asked, "a window that is used up costs Redis nothing");
     redis.signal("STOP");
     crate::harness::wait_for("requests are refused while nobody knows", || {
         (statuses(&two, "/", "", 1) == [500]).then_some(())
@@ -167,6 +180,8 @@ fn buckets_of_the_process_limit_as_envoys_do() {
     assert_eq!(ask(&gateway, "/", "").header("x-local"), Some("true"));
     assert_eq!(statuses(&gateway, "/slow", "X-User: ann\r\n", 2), [200, 429], "the route has buckets of its own");
     assert_eq!(statuses(&gateway, "/slow", "X-User: bob\r\n", 2), [200, 200]);
+    let told = explain(&gateway, "X-User: ann", "http://h/slow");
+    assert!(told.contains("t9 of this process: the bucket of a descriptor"), "{told}");
 }
 
 #[test]

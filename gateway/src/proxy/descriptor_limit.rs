@@ -10,15 +10,15 @@ use super::arrival::Opened;
 use super::exchange::Exchange;
 use super::limit::{GRPC_STATUS, RATE_LIMITED, Tools};
 use super::{access, respond};
-use crate::filter::descriptor_limit::action::{Asked, Part, descriptor};
+use crate::filter::descriptor_limit::action::{Asked, Part};
+use crate::filter::descriptor_limit::counted::Counted;
 use crate::filter::descriptor_limit::service::LimitService;
-use crate::filter::descriptor_limit::tree::{Found, WindowLimit};
-use crate::filter::descriptor_limit::{DescriptorLimits, Entry, Global, Local, Refusal};
+use crate::filter::descriptor_limit::tree::WindowLimit;
+use crate::filter::descriptor_limit::{Bucket, Global, Local, Refusal};
 use crate::filter::rate_limit::key::digest_of;
 use crate::local_reply::{Flow, LocalReply, Reason};
+use crate::quota::Ask;
 use crate::quota::gcra::Limit;
-use crate::quota::window::Window;
-use crate::quota::{Ask, MAX_ASKED};
 use crate::snapshot::Snapshot;
 
 /// gRPC's status of a refusal that says so.
@@ -26,9 +26,6 @@ const RESOURCE_EXHAUSTED: u8 = 8;
 const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-
-/// A limit that counts, and the window that it is counted by.
-type Counted<'a> = (&'a WindowLimit, Window);
 
 /// What the limits say, with what clients are told of them.
 enum Said<'a> {
@@ -73,27 +70,27 @@ async fn ask<'a>(
     let asked = Asked { subject: &subject, target: &opened.target, authority: &opened.authority, cluster: &cluster };
     if let Some(local) = limits.local(place.0, place.1) {
         let now = snapshot.counters.moment(Instant::now(), tools.worker).micros;
-        let entries = descriptors(limits, local, asked, place);
-        if !in_bucket(local, &entries, |ask| snapshot.counters.memory.ask(&[ask], now).iter().any(|it| it.is_over)) {
+        let own = limits.bucket(local, asked, place);
+        if !in_bucket(local, own, |ask| snapshot.counters.memory.ask(&[ask], now).iter().any(|it| it.is_over)) {
             tools.count("local", &local.name, "limited");
             return Said::Refused(&local.refusal, Vec::new());
         }
     }
     let Some(global) = &limits.global else { return Said::Passes(Vec::new()) };
     if let Some(service) = &global.service {
-        let entries = limits.entries(place.0, place.1).filter(|it| it.stage == global.stage).take(MAX_ASKED);
-        let descriptors: Vec<Vec<Part<'_>>> = entries.filter_map(|it| descriptor(&it.actions, asked)).collect();
-        return remote((global, service), &descriptors, tools).await;
+        return remote((global, service), &limits.descriptors(global, asked, place), tools).await;
     }
-    let counted = counted(limits, global, asked, place);
+    let counted = limits.counted(global, asked, place);
     if counted.is_empty() {
         return Said::Passes(Vec::new());
     }
     let now = exchange.time.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
-    let windows: Vec<Window> = counted.iter().map(|it| it.1.clone()).collect();
     let counts = match &snapshot.counters.redis {
-        None => Ok(snapshot.counters.windows.count(&windows, now)),
-        Some(redis) => redis.store.count(&windows, (now, fastrand::u64(..)), tools.worker).await,
+        None => Ok(snapshot.counters.windows.count(counted.iter().map(|it| &it.1), now)),
+        Some(redis) => {
+            let bounded = |(limit, window): &Counted<'_>| (window.clone(), limit.requests.unwrap_or(u64::MAX));
+            redis.count(counted.iter().map(bounded).collect(), (now, fastrand::u64(..)), tools.worker).await
+        }
     };
     match counts {
         Ok(counts) => judge(global, (&counted, &counts), now, tools),
@@ -136,61 +133,19 @@ async fn remote<'a>(
     }
 }
 
-/// The descriptors that a bucket's filter looks at: of its own entries, else of the route's.
-fn descriptors<'a>(
-    limits: &'a DescriptorLimits,
-    local: &'a Local,
-    asked: Asked<'a>,
-    (host, route): (&'a str, &'a str),
-) -> Vec<Vec<Part<'a>>> {
-    let of_stage = |it: &&Entry| it.stage == local.stage;
-    if local.entries.is_empty() {
-        limits.entries(host, route).filter(of_stage).filter_map(|it| descriptor(&it.actions, asked)).collect()
-    } else {
-        local.entries.iter().filter(of_stage).filter_map(|it| descriptor(&it.actions, asked)).collect()
-    }
-}
-
 /// Whether a request has its tokens; `is_over` takes one.
-fn in_bucket(local: &Local, descriptors: &[Vec<Part<'_>>], is_over: impl Fn(Ask) -> bool) -> bool {
+fn in_bucket(local: &Local, own: Option<(usize, &Bucket)>, is_over: impl Fn(Ask) -> bool) -> bool {
     if !local.enabled.takes(fastrand::u32(..)) {
         return true;
     }
-    let fits = |entries: &[(Box<str>, Box<str>)]| {
-        descriptors.iter().any(|it| {
-            it.len() == entries.len()
-                && it.iter().zip(entries).all(|(part, (key, value))| *part.0 == **key && *part.1 == **value)
-        })
-    };
-    let found = local.descriptors.iter().enumerate().find(|(_, it)| fits(&it.entries));
     let ask = |limit: &Limit, number: usize| {
         let tag = digest_of(&["local", &local.name, &number.to_string()]);
         Ask { tag, limits: [*limit].into(), cost: 1, enforced: true, lease: None }
     };
-    let own = found.is_some_and(|(index, it)| is_over(ask(&it.limit, index + 1)));
-    let asks_default = found.is_none() || local.always_default;
-    let default = asks_default && local.bucket.as_ref().is_some_and(|limit| is_over(ask(limit, 0)));
-    !(own || default) || !local.enforced.takes(fastrand::u32(..))
-}
-
-/// The limits of a request's descriptors, without those that another stands for.
-fn counted<'a>(
-    limits: &'a DescriptorLimits,
-    global: &'a Global,
-    asked: Asked<'a>,
-    (host, route): (&'a str, &'a str),
-) -> Vec<Counted<'a>> {
-    let entries = limits.entries(host, route).filter(|it| it.stage == global.stage).take(MAX_ASKED);
-    let found: Vec<Found<'a>> = entries
-        .filter_map(|it| {
-            let descriptor = descriptor(&it.actions, asked)?;
-            global.tree.find(&global.domain, &descriptor)
-        })
-        .collect();
-    let replaced: Vec<&str> = found.iter().flat_map(|it| &it.limit.replaces).map(AsRef::as_ref).collect();
-    let stands = |it: &Found<'_>| it.limit.name.is_empty() || !replaced.contains(&it.limit.name.as_ref());
-    let counts = found.into_iter().filter(stands).filter(|it| it.limit.requests.is_some());
-    counts.map(|it| (it.limit, Window { key: it.key, period: it.limit.period, hits: 1 })).collect()
+    let is_own_over = own.is_some_and(|(index, it)| is_over(ask(&it.limit, index + 1)));
+    let asks_default = own.is_none() || local.always_default;
+    let is_default_over = asks_default && local.bucket.as_ref().is_some_and(|limit| is_over(ask(limit, 0)));
+    !(is_own_over || is_default_over) || !local.enforced.takes(fastrand::u32(..))
 }
 
 /// What the counts say.

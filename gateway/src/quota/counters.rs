@@ -11,7 +11,7 @@ use super::lease::{Found, Lease, Leases};
 use super::memory::MemoryStore;
 use super::redis::RedisStore;
 use super::redis::failure::Failure;
-use super::window::Windows;
+use super::window::{Window, Windows};
 use super::{Answer, Ask, admits};
 
 /// Everything that is counted; it outlives configurations.
@@ -52,6 +52,8 @@ pub struct Remote {
     pub denials: Denials,
     /// Units that were taken from it.
     pub leases: Leases,
+    /// Windows that are used up there.
+    spent: Windows,
 }
 
 /// When and where a question is asked.
@@ -68,7 +70,7 @@ pub struct Moment {
 impl Remote {
     /// A Redis that was not asked yet.
     pub fn new(store: RedisStore) -> Self {
-        Self { store, denials: Denials::default(), leases: Leases::default() }
+        Self { store, denials: Denials::default(), leases: Leases::default(), spent: Windows::default() }
     }
 
     /// Asks about a request; uses all of its rules up, or none.
@@ -106,6 +108,33 @@ impl Remote {
             self.put_back(asks, &is_leased);
         }
         Ok(answers)
+    }
+
+    /// Counts windows of a time, each with what it admits, and gives each count after that; `draw` spreads their ends.
+    ///
+    /// One that is known to be used up costs the server nothing until it ends.
+    pub async fn count(
+        &self,
+        windows: Vec<(Window, u64)>,
+        (now, draw): (u64, u64),
+        worker: usize,
+    ) -> Result<Vec<u64>, Failure> {
+        let known = |(window, most): &(Window, u64)| self.spent.known(window, now).filter(|it| it > most);
+        let known: Vec<Option<u64>> = windows.iter().map(known).collect();
+        let open = windows.iter().zip(&known).filter(|it| it.1.is_none());
+        let open: Vec<Window> = open.map(|(it, _)| it.0.clone()).collect();
+        let asked = if open.is_empty() { Vec::new() } else { self.store.count(&open, (now, draw), worker).await? };
+        let mut asked = asked.into_iter();
+        let count = |((window, most), known): ((Window, u64), Option<u64>)| {
+            known.unwrap_or_else(|| {
+                let count = asked.next().unwrap_or_default();
+                if count > most {
+                    self.spent.note(&window, count, now);
+                }
+                count
+            })
+        };
+        Ok(windows.into_iter().zip(known).map(count).collect())
     }
 
     /// Decides by units that are held; `None` leaves it to the server.

@@ -1,7 +1,7 @@
 //! Counts requests of fixed windows in memory, as a rate-limit service without Redis would.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
@@ -40,14 +40,28 @@ impl Default for Windows {
 
 impl Windows {
     /// Counts all of these, and gives each count after that.
-    pub fn count(&self, windows: &[Window], now: u64) -> Vec<u64> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn count<'a>(&self, windows: impl IntoIterator<Item = &'a Window>, now: u64) -> Vec<u64> {
+        let mut counts = self.locked();
         let each = |window: &Window| {
             let count = counts.get_or_insert_mut(window.key_at(now), || 0);
             *count = count.saturating_add(window.hits);
             *count
         };
-        windows.iter().map(each).collect()
+        windows.into_iter().map(each).collect()
+    }
+
+    /// Learns the count of a window that is counted elsewhere.
+    pub fn note(&self, window: &Window, count: u64, now: u64) {
+        self.locked().push(window.key_at(now), count);
+    }
+
+    /// The count of a window, as far as it is known here.
+    pub fn known(&self, window: &Window, now: u64) -> Option<u64> {
+        self.locked().get(&window.key_at(now)).copied()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, LruCache<String, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,5 +77,6 @@ mod tests {
         assert_eq!(windows.count(&minute, 120), [1]);
         assert_eq!(windows.count(&minute, 179), [2]);
         assert_eq!(windows.count(&minute, 180), [1]);
+        assert_eq!((windows.known(&minute[0], 181), windows.known(&minute[0], 240)), (Some(1), None));
     }
 }

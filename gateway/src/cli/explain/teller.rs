@@ -146,6 +146,7 @@ impl<'a> Teller<'a> {
         if let Some(limits) = &route.limits {
             self.limits(&limits.after, request, &subject);
         }
+        self.descriptor_limits(&snapshot.descriptor_limits, (&virtual_host.name, route), request, &subject);
         self.policies(route);
         match &route.action {
             Action::Forward(forward) => self.forward(forward, request),

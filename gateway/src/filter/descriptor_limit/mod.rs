@@ -7,6 +7,7 @@
 //! service that runs beside.
 
 pub mod action;
+pub mod counted;
 pub mod service;
 pub mod tree;
 
