@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-use crate::harness::{Gateway, Upstream, gateway, routes, service, settings};
+use crate::harness::{Gateway, Upstream, gateway, routes, service, settings, wait_for};
 
 const ALL: &str = "  - route: [{destination: {host: a.test}}]\n    headers: {response: {set: {x-route: all}}}\n";
 
@@ -89,7 +89,13 @@ async fn h2_upstream_counting(counts: Arc<Counts>) -> SocketAddr {
                 while let Some(Ok((request, mut respond))) = connection.accept().await {
                     requests += 1;
                     counts.most.fetch_max(requests, Ordering::SeqCst);
-                    let text = format!("{:?} {} {}", request.version(), request.method(), request.uri().path());
+                    let text = format!(
+                        "{:?} {} {} {}",
+                        request.version(),
+                        request.method(),
+                        request.uri().authority().unwrap(),
+                        request.uri().path()
+                    );
                     let mut body = respond.send_response(Response::new(()), false).unwrap();
                     body.send_data(Bytes::from(text), true).unwrap();
                 }
@@ -113,14 +119,29 @@ fn streams_of_one_connection_are_served_by_an_http1_upstream() {
 }
 
 #[test]
+fn a_request_whose_path_is_normalised_keeps_its_host() {
+    let upstream = Upstream::echo("a");
+    for (protocol, h1) in [("HTTP", true), ("HTTP2", false)] {
+        let runtime = runtime();
+        let address = if h1 { upstream.address() } else { runtime.block_on(h2_upstream()) };
+        let gateway = scene(protocol, address);
+        let answers = runtime.block_on(ask(gateway.address(80), vec![get("http://h:81/a/../b?c")]));
+        let (status, body) = answers.into_iter().next().unwrap().unwrap();
+        let expected = if h1 { "GET /b?c HTTP/1.1\nhost: h:81\n" } else { "HTTP/2.0 GET h:81 /b" };
+        assert!(status == 200 && body.contains(expected), "{status} {body}");
+        wait_for("its line", || gateway.output().contains("\"GET /b?c HTTP/2\" 200").then_some(()));
+    }
+}
+
+#[test]
 fn a_port_of_protocol_http2_is_spoken_to_in_http2() {
     let runtime = runtime();
     let upstream = runtime.block_on(h2_upstream());
     let gateway = scene("HTTP2", upstream);
     let answer = gateway.get("h", "/x");
-    assert_eq!((answer.status, answer.text().as_str()), (200, "HTTP/2.0 GET /x"));
+    assert_eq!((answer.status, answer.text().as_str()), (200, "HTTP/2.0 GET h /x"));
     let answers = runtime.block_on(ask(gateway.address(80), vec![get("http://h/y"), get("http://other/")]));
-    assert_eq!(answers[0].as_ref().unwrap(), &(200, "HTTP/2.0 GET /y".to_owned()));
+    assert_eq!(answers[0].as_ref().unwrap(), &(200, "HTTP/2.0 GET h /y".to_owned()));
     assert_eq!(answers[1].as_ref().unwrap().0, 404);
 }
 
@@ -189,7 +210,7 @@ fn an_upstream_can_be_spoken_to_in_the_clients_version() {
     let runtime = runtime();
     let gateway = start(runtime.block_on(h2_upstream()));
     let answers = runtime.block_on(ask(gateway.address(80), vec![get("http://h/y")]));
-    assert_eq!(answers[0].as_ref().unwrap(), &(200, "HTTP/2.0 GET /y".to_owned()));
+    assert_eq!(answers[0].as_ref().unwrap(), &(200, "HTTP/2.0 GET h /y".to_owned()));
     let upstream = Upstream::echo("a");
     let gateway = start(upstream.address());
     assert!(gateway.get("h", "/x").text().contains("GET /x HTTP/1.1"));
@@ -206,7 +227,7 @@ fn connections_of_http2_upstreams_are_bounded_too() {
     // Both workers need the one connection; streams share it, and it moves when nobody uses it.
     for number in 0..40 {
         let answer = gateway.get("h", &format!("/{number}"));
-        assert_eq!((answer.status, answer.text()), (200, format!("HTTP/2.0 GET /{number}")));
+        assert_eq!((answer.status, answer.text()), (200, format!("HTTP/2.0 GET h /{number}")));
     }
 }
 

@@ -50,11 +50,15 @@ pub(super) fn open(session: &mut Session, exchange: &mut Exchange) -> Flow<Opene
         return refuse(exchange, Reason::HeadTooLarge);
     }
     let target = target(request, exchange)?;
+    let authority = authority(request, exchange)?;
+    // HTTP/2 names it in the URI, which whoever changes the path makes anew.
+    if !request.headers.contains_key(header::HOST) && request.insert_header(header::HOST, authority.as_str()).is_err() {
+        return refuse(exchange, Reason::MalformedHead);
+    }
     if request.raw_path() != target.as_bytes() && request.set_raw_path(target.as_bytes()).is_err() {
         return refuse(exchange, Reason::BadPath);
     }
     let scheme = identify(request, exchange);
-    let authority = authority(request, exchange)?;
     if exchange.snapshot.settings.cors_first {
         let opened = Opened { target, authority, scheme };
         cors_first(&asked(request, exchange, &opened, None), exchange)?;
