@@ -9,7 +9,7 @@ use crate::harness::dns::{Answer, NameServer};
 use crate::harness::tls::{Ask, Authority, server};
 use crate::harness::{Client, Gateway, Response, Upstream, settings, wait_for};
 
-/// Runs the ignored tests of this file in a namespace of their own, whose only network is loopback.
+/// Runs the ignored tests of this file and of `egress_clients` in a namespace of their own, whose only network is loopback.
 #[test]
 fn nothing_leaves_but_what_is_allowed() {
     let script = "ip link set lo up && ip addr add 203.0.113.7/32 dev lo && ip addr add 10.9.9.9/32 dev lo && exec \"$0\" \"$@\"";
@@ -18,13 +18,13 @@ fn nothing_leaves_but_what_is_allowed() {
     let flags = ["-rn", "-n"].into_iter().find(makes).expect("network namespaces can be made (unshare -rn)");
     let mut inside = Command::new("unshare");
     inside.args([flags, "sh", "-c", script]).arg(std::env::current_exe().unwrap());
-    let output = inside.args(["egress::inside", "--ignored", "--test-threads", "2"]).output().unwrap();
+    let output = inside.args(["::inside::", "--ignored", "--test-threads", "2"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("0 failed") && !text.contains("running 0"), "{text}");
 }
 
 /// A ServiceEntry.
-fn entry(host: &str, port: u16, protocol: &str, more: &str) -> String {
+pub(crate) fn entry(host: &str, port: u16, protocol: &str, more: &str) -> String {
     format!(
         "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: e{}}}\nspec: {{hosts: [\"{host}\"], ports: [{{number: {port}, name: p{port}, protocol: {protocol}}}], {more}}}\n",
         host.replace(['*', '.'], "-").trim_matches('-').to_owned() + &port.to_string()
@@ -32,7 +32,7 @@ fn entry(host: &str, port: u16, protocol: &str, more: &str) -> String {
 }
 
 /// Settings with a forward proxy on port 8081.
-fn proxy(names: &NameServer, settings_more: &str, sidecar: &str) -> String {
+pub(crate) fn proxy(names: &NameServer, settings_more: &str, sidecar: &str) -> String {
     settings(&format!("  dns: {{servers: [\"{}\"]}}\n{settings_more}", names.address()))
         + &format!(
             "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: egress, namespace: istio-system}}\nspec: {{{sidecar} egress: [{{port: {{number: 8081, name: proxy, protocol: HTTP_PROXY}}, hosts: [\"*/*\"]}}]}}\n"
@@ -40,9 +40,9 @@ fn proxy(names: &NameServer, settings_more: &str, sidecar: &str) -> String {
 }
 
 /// Loopback plays the internet here.
-const INTERNET: &str = "  egress: {allowedAddresses: [127.0.0.0/8]}";
+pub(crate) const INTERNET: &str = "  egress: {allowedAddresses: [127.0.0.0/8]}";
 
-fn names(all: &[(&str, [u8; 4])]) -> NameServer {
+pub(crate) fn names(all: &[(&str, [u8; 4])]) -> NameServer {
     let server = NameServer::start();
     for (name, address) in all {
         server.set(name, Answer::Addresses(vec![Ipv4Addr::from(*address)], 0));
@@ -85,6 +85,13 @@ fn listener() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
         }
     });
     (address, seen)
+}
+
+/// A document of our own kinds.
+pub(crate) fn own(kind: &str, name: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: sluice.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, namespace: istio-system}}\nspec: {{{spec}}}\n"
+    )
 }
 
 mod inside {
@@ -306,31 +313,6 @@ mod inside {
 
     #[test]
     #[ignore = "runs in a network namespace"]
-    fn curl_goes_through_with_its_usual_options() {
-        let authority = Authority::new();
-        let secure = server(&authority.sign("api.test"), None);
-        let plain = Upstream::echo("far");
-        let names = names(&[("api.test", [127, 0, 0, 1]), ("web.test", [127, 0, 0, 1])]);
-        let entries = entry("api.test", secure.port(), "HTTPS", "resolution: DNS")
-            + &entry("web.test", plain.address().port(), "HTTP", "resolution: DNS");
-        let gateway = Gateway::start(&(proxy(&names, INTERNET, "") + &entries));
-        let folder = crate::harness::Folder::new();
-        let authorities = folder.write("ca.pem", &authority.pem());
-        let curl = |url: &str| {
-            let mut curl = Command::new("curl");
-            curl.args(["-sS", "--max-time", "20", "--cacert"]).arg(&authorities);
-            curl.env("https_proxy", format!("http://{}", gateway.address(8081)));
-            curl.env("http_proxy", format!("http://{}", gateway.address(8081)));
-            let output = curl.arg(url).output().unwrap();
-            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
-        };
-        assert!(curl(&format!("https://api.test:{}/", secure.port())).contains("sni: api.test"));
-        assert!(curl(&format!("http://web.test:{}/x", plain.address().port())).contains("GET /x"));
-        assert!(curl("https://evil.test/").contains("403"));
-    }
-
-    #[test]
-    #[ignore = "runs in a network namespace"]
     fn explain_tells_what_a_client_of_the_proxy_may_reach() {
         let names = names(&[]);
         let folder = crate::harness::Folder::new();
@@ -437,13 +419,6 @@ mod inside {
         assert_eq!([gateway.get("out.test", "/").status, gateway.get("in.test", "/").status], [503, 200]);
         let allowed = Gateway::start(&config(INTERNET));
         assert_eq!(allowed.get("out.test", "/").status, 200);
-    }
-
-    /// A document of our own kinds.
-    fn own(kind: &str, name: &str, spec: &str) -> String {
-        format!(
-            "---\napiVersion: sluice.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, namespace: istio-system}}\nspec: {{{spec}}}\n"
-        )
     }
 
     #[test]

@@ -167,6 +167,16 @@ fn a_grpc_call_is_answered_in_grpcs_own_words() {
 }
 
 #[test]
+fn a_tunnel_is_not_for_those_who_ask_a_server_for_it() {
+    let upstream = Upstream::echo("a");
+    let gateway = scene("HTTP", upstream.address());
+    let connect = Request::connect("h:80").version(http::Version::HTTP_2).body(()).unwrap();
+    let answers = runtime().block_on(ask(gateway.address(80), vec![connect]));
+    assert_eq!(answers[0].as_ref().unwrap().0, 405);
+    assert_eq!(upstream.requests(), 0);
+}
+
+#[test]
 fn requests_that_name_their_host_badly_are_refused() {
     let upstream = Upstream::echo("a");
     let gateway = scene("HTTP", upstream.address());

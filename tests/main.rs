@@ -33,6 +33,7 @@ mod rate_limit_model;
 mod rate_limit_redis;
 /// Forward proxies: nothing leaves but what documents allow.
 mod egress;
+mod egress_clients;
 /// Services outside that say who may pass.
 mod external_authorization;
 /// TLS at the edge: servers by SNI, client certificates, pass-through, rotation.

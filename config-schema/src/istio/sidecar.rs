@@ -45,7 +45,7 @@ pub struct EgressListener {
 pub struct SidecarPort {
     /// 1 to 65535.
     pub number: u32,
-    /// Protocol; HTTP_PROXY is an explicit forward proxy.
+    /// Protocol; HTTP_PROXY is an explicit forward proxy, HTTPS_PROXY one behind TLS (`tls` of an EgressPolicy).
     pub protocol: String,
     /// Name.
     pub name: String,

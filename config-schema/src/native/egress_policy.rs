@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::istio::gateway::ServerTls;
 use crate::istio::shared::LabelSelector;
 use crate::value::Duration;
 
-/// What holds for forward proxies (Sidecar listeners of protocol HTTP_PROXY).
+/// What holds for forward proxies (Sidecar listeners of protocol HTTP_PROXY or HTTPS_PROXY).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct EgressPolicy {
@@ -18,6 +19,8 @@ pub struct EgressPolicy {
     pub mode: Option<EgressMode>,
     /// Bounds on tunnels.
     pub tunnels: TunnelBounds,
+    /// How listeners of protocol HTTPS_PROXY end their clients' TLS; of several policies the oldest says.
+    pub tls: Option<ServerTls>,
 }
 
 /// Whether destinations that nobody declares are refused.

@@ -1,7 +1,9 @@
 //! Rules of EgressPolicy and EgressCredential.
 
 use super::check::{Check, is_header_name};
+use super::server_tls;
 use crate::document::Resource;
+use crate::istio::gateway::TlsMode;
 use crate::native::egress_credential::EgressCredential;
 use crate::native::egress_policy::{EgressPolicy, TunnelBounds};
 use crate::problem::Problems;
@@ -9,7 +11,7 @@ use crate::value::host;
 
 pub(super) fn policy(resource: &Resource<EgressPolicy>, problems: &mut Problems) {
     let mut check = Check::new(resource, problems);
-    let EgressPolicy { selector, ports, mode: _, tunnels } = check.spec();
+    let EgressPolicy { selector, ports, mode: _, tunnels, tls } = check.spec();
     check.target(selector.as_ref(), None, &[]);
     for (index, port) in ports.iter().enumerate() {
         check.port(format_args!("spec.ports[{index}]"), *port);
@@ -17,6 +19,17 @@ pub(super) fn policy(resource: &Resource<EgressPolicy>, problems: &mut Problems)
     let TunnelBounds { per_client: _, per_host: _, max_bytes: _, max_duration, idle_timeout } = tunnels;
     check.at_least_1ms("spec.tunnels.maxDuration", *max_duration);
     check.at_least_1ms("spec.tunnels.idleTimeout", *idle_timeout);
+    let Some(tls) = tls else { return };
+    server_tls::check(&mut check, "spec.tls", tls);
+    match tls.mode {
+        Some(TlsMode::Simple | TlsMode::Mutual | TlsMode::OptionalMutual | TlsMode::IstioMutual) => {}
+        Some(TlsMode::Passthrough | TlsMode::AutoPassthrough) | None => {
+            check.error("spec.tls.mode", "a proxy ends TLS itself: SIMPLE, MUTUAL, OPTIONAL_MUTUAL or ISTIO_MUTUAL");
+        }
+    }
+    if tls.https_redirect {
+        check.error("spec.tls.httpsRedirect", "a proxy redirects nobody");
+    }
 }
 
 pub(super) fn credential(resource: &Resource<EgressCredential>, problems: &mut Problems) {

@@ -14,6 +14,7 @@ mod http_policies;
 mod http_match;
 mod destination_rule;
 mod load_balancer;
+mod server_tls;
 mod service_entry;
 mod authorization_policy;
 mod request_authentication;

@@ -44,12 +44,13 @@ fn listener(check: &mut Check<'_, Sidecar>, at: &str, listener: &EgressListener)
     {
         check.port(format_args!("{at}.port.number"), port.number);
     }
-    if port.as_ref().is_none_or(|it| !it.protocol.eq_ignore_ascii_case("HTTP_PROXY")) {
+    let is_proxy = |it: &str| it.eq_ignore_ascii_case("HTTP_PROXY") || it.eq_ignore_ascii_case("HTTPS_PROXY");
+    if port.as_ref().is_none_or(|it| !is_proxy(&it.protocol)) {
         check.report(
             code::NOT_HONOURED,
             Severity::Warning,
             format_args!("{at}.port"),
-            "a gateway has no clients to capture: only listeners of protocol HTTP_PROXY are served",
+            "a gateway has no clients to capture: only listeners of protocol HTTP_PROXY and HTTPS_PROXY are served",
         );
     }
     if port.is_none() && !bind.is_empty() {

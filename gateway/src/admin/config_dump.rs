@@ -13,7 +13,7 @@ use crate::routing::tcp::TcpRoute;
 use crate::routing::virtual_host::VirtualHost;
 use crate::routing::way_out::{AllowedHost, Others};
 use crate::snapshot::tls_table::Chain;
-use crate::snapshot::{Listener, Service, Snapshot};
+use crate::snapshot::{Listener, Proxy, Service, Snapshot};
 use crate::upstream::cluster::Cluster;
 
 /// The running configuration with the report of the last reload.
@@ -51,7 +51,7 @@ fn listener(listener: &Listener) -> Value {
         Service::Http(hosts) => {
             json!({ "bind": bind, "port": port, "virtualHosts": virtual_hosts(hosts) })
         }
-        Service::Proxy(ways) => {
+        Service::Proxy(Proxy { ways, server: _ }) => {
             let mut hosts: Vec<_> = ways.hosts().collect();
             hosts.sort_by(|a, b| a.name.cmp(&b.name));
             let ports = |it: &AllowedHost| it.ports.iter().map(|it| it.number).collect::<Vec<_>>();

@@ -6,7 +6,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use config_schema::document::Resource;
-use config_schema::istio::gateway::{Gateway, ServerTls, TlsMode};
+use config_schema::istio::gateway::{ServerTls, TlsMode};
 use config_schema::problem::{Code, code};
 use config_schema::value::host;
 use config_schema::{Config, Problem, Problems, Severity};
@@ -28,8 +28,8 @@ const MIN_RSA_BITS: usize = 2048;
 const SOON: i64 = 30;
 
 /// A server whose certificates are judged.
-struct Judged<'a> {
-    gateway: &'a Resource<Gateway>,
+struct Judged<'a, T> {
+    resource: &'a Resource<T>,
     field: String,
     problems: &'a mut Problems,
 }
@@ -41,7 +41,7 @@ pub fn check(config: &Config, now: SystemTime) -> Problems {
         let index = gateway.spec.servers.iter().position(|it| std::ptr::eq(it, server)).unwrap_or_default();
         let Some(tls) = &server.tls else { continue };
         let field = format!("spec.servers[{index}].tls");
-        let mut judged = Judged { gateway, field, problems: &mut problems };
+        let mut judged = Judged { resource: gateway, field, problems: &mut problems };
         match tls.mode.unwrap_or(TlsMode::Passthrough) {
             TlsMode::Passthrough => {}
             TlsMode::AutoPassthrough => judged.say(
@@ -55,12 +55,17 @@ pub fn check(config: &Config, now: SystemTime) -> Problems {
             }
         }
     }
+    for policy in &config.documents.egress_policies {
+        let Some(tls) = &policy.spec.tls else { continue };
+        let field = "spec.tls".to_owned();
+        Judged { resource: policy, field, problems: &mut problems }.server(tls, &[], config, now);
+    }
     problems
 }
 
-impl Judged<'_> {
+impl<T> Judged<'_, T> {
     fn say(&mut self, code: Code, severity: Severity, message: impl Into<String>, help: &str) {
-        let problem: Problem = self.gateway.problem(code, severity, &self.field, message.into());
+        let problem: Problem = self.resource.problem(code, severity, &self.field, message.into());
         self.problems.push(problem.help(help));
     }
 

@@ -1,4 +1,4 @@
-//! Lowers Sidecar listeners of protocol HTTP_PROXY to forward proxies: what they may reach is what ServiceEntries say.
+//! Lowers Sidecar listeners of protocol HTTP_PROXY and HTTPS_PROXY to forward proxies: what they may reach is what ServiceEntries say.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,38 +10,49 @@ use config_schema::istio::shared::selects;
 use config_schema::istio::sidecar::{EgressListener, OutboundMode, Sidecar};
 use config_schema::native::egress_policy::{EgressMode, EgressPolicy, TunnelBounds};
 use config_schema::native::settings::{EgressSettings, TlsInTunnel};
+use config_schema::problem::code;
 use config_schema::value::Cidr;
-use config_schema::{Config, Problem, Resource};
+use config_schema::{Config, Problem, Resource, Severity};
 
 use super::clusters::Clusters;
 use super::origins;
 use super::policies::{Aim, applies};
 use super::registry::root_namespace;
+use super::tls_servers::TlsServers;
 use super::visibility::{Exported, Viewer};
 use crate::listener::set::{ListenerKey, Wanted};
+use crate::listener::tls::server::TlsServer;
 use crate::network::Network;
 use crate::routing::way_out::{AllowedHost, AllowedPort, Carries, InTunnel, Others, TunnelTerms, WaysOut};
-use crate::snapshot::{Listener, Service};
+use crate::snapshot::{Listener, Proxy, Service};
 
-/// Protocol of the listeners that are forward proxies.
+/// Protocol of forward proxies.
 const PROXY: &str = "HTTP_PROXY";
+/// Protocol of forward proxies behind TLS.
+const SECURE_PROXY: &str = "HTTPS_PROXY";
 /// Longest silence in a tunnel, when the settings do not say.
 const IDLE: Duration = Duration::from_secs(600);
 /// Bound on connecting, when the settings do not say.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// The forward proxies of the Sidecars that are for this gateway.
-pub(super) fn listeners(config: &Config, clusters: &mut Clusters<'_>) -> Result<Vec<Arc<Listener>>, Box<Problem>> {
+pub(super) fn listeners(
+    config: &Config,
+    clusters: &mut Clusters<'_>,
+    servers: &mut TlsServers<'_>,
+) -> Result<Vec<Arc<Listener>>, Box<Problem>> {
     let mut out: Vec<Arc<Listener>> = Vec::new();
     for sidecar in config.documents.sidecars.iter().filter(|it| is_ours(it, config)) {
-        for written in &sidecar.spec.egress {
+        for (index, written) in sidecar.spec.egress.iter().enumerate() {
             let Some(key) = key(written, config) else { continue };
             if out.iter().any(|it| it.wanted.key == key) {
                 continue;
             }
             let real_port = config.settings.port_map.get(&key.port.to_string()).copied().unwrap_or(key.port);
-            let ways = ways(config, sidecar, written, clusters)?;
-            out.push(Arc::new(Listener { wanted: Wanted { key, real_port }, service: Service::Proxy(Arc::new(ways)) }));
+            let server = tls(config, (sidecar, index), written, servers)?;
+            let ways = Arc::new(ways(config, sidecar, written, clusters)?);
+            let service = Service::Proxy(Proxy { ways, server });
+            out.push(Arc::new(Listener { wanted: Wanted { key, real_port }, service }));
         }
     }
     Ok(out)
@@ -54,9 +65,30 @@ fn is_ours(sidecar: &Resource<Sidecar>, config: &Config) -> bool {
 }
 
 fn key(listener: &EgressListener, config: &Config) -> Option<ListenerKey> {
-    let port = listener.port.as_ref().filter(|it| it.protocol.eq_ignore_ascii_case(PROXY))?;
+    let is_proxy = |it: &str| it.eq_ignore_ascii_case(PROXY) || it.eq_ignore_ascii_case(SECURE_PROXY);
+    let port = listener.port.as_ref().filter(|it| is_proxy(&it.protocol))?;
     let bind = if listener.bind.is_empty() { &config.settings.bind_address } else { &listener.bind };
     Some(ListenerKey { bind: bind.parse().ok()?, port: u16::try_from(port.number).ok()? })
+}
+
+/// Who ends the clients' TLS, if they speak it.
+fn tls(
+    config: &Config,
+    (sidecar, index): (&Resource<Sidecar>, usize),
+    listener: &EgressListener,
+    servers: &mut TlsServers<'_>,
+) -> Result<Option<Arc<TlsServer>>, Box<Problem>> {
+    if !listener.port.as_ref().is_some_and(|it| it.protocol.eq_ignore_ascii_case(SECURE_PROXY)) {
+        return Ok(None);
+    }
+    let written = policies(config, listener).into_iter().find_map(|it| it.spec.tls.as_ref());
+    let missing = || {
+        let message = "a listener of protocol HTTPS_PROXY has no certificate";
+        let field = format!("spec.egress[{index}].port.protocol");
+        let problem = sidecar.problem(code::SCHEMA, Severity::Error, field, message);
+        Box::new(problem.help("name one in `tls` of an EgressPolicy for its port"))
+    };
+    Ok(Some(servers.take(written.ok_or_else(missing)?)))
 }
 
 /// Hosts with their entries, oldest entry first.
@@ -85,7 +117,7 @@ fn ways(
     }
     let policy = sidecar.spec.outbound_traffic_policy.as_ref().and_then(|it| it.mode);
     let own = policies(config, listener);
-    let audits = own.iter().any(|it| it.mode == Some(EgressMode::Audit));
+    let audits = own.iter().any(|it| it.spec.mode == Some(EgressMode::Audit));
     let others = match policy.unwrap_or(OutboundMode::RegistryOnly) {
         OutboundMode::RegistryOnly if audits => Others::Noted,
         OutboundMode::RegistryOnly => Others::Refused,
@@ -97,13 +129,15 @@ fn ways(
 }
 
 /// The policies of a listener, oldest first.
-fn policies<'a>(config: &'a Config, listener: &EgressListener) -> Vec<&'a EgressPolicy> {
+fn policies<'a>(config: &'a Config, listener: &EgressListener) -> Vec<&'a Resource<EgressPolicy>> {
     let port = listener.port.as_ref().map_or(0, |it| it.number);
     let ours = config.documents.egress_policies.iter().filter(|it| {
         let aim = Aim { selector: it.spec.selector.as_ref(), target_ref: None, target_refs: &[] };
         applies(it, &aim, &config.settings) && (it.spec.ports.is_empty() || it.spec.ports.contains(&port))
     });
-    ours.map(|it| &it.spec).collect()
+    let mut ours: Vec<_> = ours.collect();
+    ours.sort_by(|a, b| a.age_order().cmp(&b.age_order()));
+    ours
 }
 
 /// Whether a listener offers a host of a namespace (`namespace/host`, with wildcards).
@@ -187,11 +221,12 @@ pub(super) fn networks(written: &[String]) -> Vec<Network> {
 }
 
 /// How tunnels behave: of several bounds the narrowest holds.
-fn tunnels(settings: &EgressSettings, policies: &[&EgressPolicy]) -> TunnelTerms {
+fn tunnels(settings: &EgressSettings, policies: &[&Resource<EgressPolicy>]) -> TunnelTerms {
     let EgressSettings { allowed_addresses: _, tls_in_tunnel, idle_timeout, max_duration, connect_timeout } = settings;
-    let narrowest = |of: fn(&TunnelBounds) -> Option<Duration>| policies.iter().filter_map(|it| of(&it.tunnels)).min();
+    let narrowest =
+        |of: fn(&TunnelBounds) -> Option<Duration>| policies.iter().filter_map(|it| of(&it.spec.tunnels)).min();
     let at_most = |of: fn(&TunnelBounds) -> u32| {
-        policies.iter().map(|it| of(&it.tunnels)).filter(|it| *it > 0).min().unwrap_or(0)
+        policies.iter().map(|it| of(&it.spec.tunnels)).filter(|it| *it > 0).min().unwrap_or(0)
     };
     TunnelTerms {
         says: match tls_in_tunnel.unwrap_or(TlsInTunnel::Verify) {
@@ -202,7 +237,7 @@ fn tunnels(settings: &EgressSettings, policies: &[&EgressPolicy]) -> TunnelTerms
         idle: narrowest(|it| it.idle_timeout.map(|it| it.0)).or(idle_timeout.map(|it| it.0)).unwrap_or(IDLE),
         age: narrowest(|it| it.max_duration.map(|it| it.0)).or(max_duration.map(|it| it.0)),
         connect: connect_timeout.map_or(CONNECT, |it| it.0),
-        bytes: policies.iter().map(|it| it.tunnels.max_bytes).filter(|it| *it > 0).min(),
+        bytes: policies.iter().map(|it| it.spec.tunnels.max_bytes).filter(|it| *it > 0).min(),
         at_once: (at_most(|it| it.per_client), at_most(|it| it.per_host)),
     }
 }

@@ -56,7 +56,7 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
     let mut tls_servers = tls_servers::TlsServers::new(config, before);
     let limits = rate_limit::RateLimits::lower(config)?;
     let mut listeners = listeners::compile(config, &limits, &mut clusters, &mut tls_servers)?;
-    listeners.extend(egress::listeners(config, &mut clusters)?);
+    listeners.extend(egress::listeners(config, &mut clusters, &mut tls_servers)?);
     let keys: Vec<ListenerKey> = listeners.iter().map(|it| it.wanted.key).collect();
     let retired = before
         .into_iter()

@@ -7,15 +7,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header;
+use http::{Method, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::exchange::{Client, Exchange, Way};
 use super::{access, affinity, attempt, client, client_cert, timeout};
 use crate::filter::authentication::Identity;
+use crate::listener::http1::head::Role;
 use crate::listener::http1::host;
 use crate::listener::limits::MAX_HEAD_FIELDS;
+use crate::local_reply::egress_fault::EgressFault;
 use crate::local_reply::{Flow, LocalReply, Reason};
 use crate::routing::path;
 use crate::routing::redirect::Redirect;
@@ -51,6 +53,7 @@ pub(super) fn open(session: &mut Session, exchange: &mut Exchange) -> Flow<Opene
     }
     let target = target(request, exchange)?;
     let authority = authority(request, exchange)?;
+    check_purpose(request, exchange)?;
     // HTTP/2 names it in the URI, which whoever changes the path makes anew.
     if !request.headers.contains_key(header::HOST) && request.insert_header(header::HOST, authority.as_str()).is_err() {
         return refuse(exchange, Reason::MalformedHead);
@@ -170,6 +173,19 @@ fn target(request: &RequestHeader, exchange: &mut Exchange) -> Flow<String> {
     match path::normalize(&rooted, exchange.snapshot.settings.normalization) {
         Ok(target) if is_clean => Flow::Continue(target.into_owned()),
         Ok(_) | Err(path::BadPath) => refuse(exchange, Reason::BadPath),
+    }
+}
+
+/// What heads of HTTP/1.1 were judged by already: tunnels are for proxies, and TLS is for their clients to begin.
+fn check_purpose(request: &RequestHeader, exchange: &mut Exchange) -> Flow {
+    let role = exchange.known().map_or(Role::Server, |it| it.connection.role);
+    let is_connect = request.method == Method::CONNECT;
+    match role {
+        Role::Server if is_connect => refuse(exchange, Reason::ConnectRefused),
+        Role::Proxy if !is_connect && request.uri.scheme_str() == Some("https") => {
+            refuse(exchange, Reason::Egress(EgressFault::NoTarget))
+        }
+        Role::Server | Role::Proxy => Flow::Continue(()),
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use super::exchange::Exchange;
 use super::gateway::{Found, Gateway};
 use super::leave::Plan;
+use super::tunnel_io::TunnelIo;
 use crate::egress::target::Host;
 use crate::filter::rate_limit::key::digest_of;
 use crate::l4::relay::{self, Bounds, End, Meter};
@@ -41,11 +42,6 @@ const HTTPS_PORT: u16 = 443;
 const GRACE: Duration = Duration::from_secs(30);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// What a client is told when its tunnel begins.
-const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
-
-/// A client's bare connection.
-type Inside = ClientIo;
 
 /// Carries a tunnel until it ends, or says why there is none.
 pub(super) async fn tunnel(
@@ -80,7 +76,7 @@ pub(super) async fn tunnel(
         }
     }
     let (mut stream, early) = Box::pin(take_over(session, exchange)).await?;
-    if stream.write_all(ESTABLISHED).await.is_err() || stream.flush().await.is_err() {
+    if stream.welcome().await.is_err() {
         exchange.end.reason = Some(Reason::ClientGone);
         return Ok(Found::Done);
     }
@@ -115,9 +111,8 @@ fn places(exchange: &Exchange, plan: &Plan) -> Option<Vec<Place>> {
     taken.collect()
 }
 
-/// The client's connection; a stand-in with the same head stays with Pingora.
-async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<(Inside, Bytes)> {
-    let lost = |what: &'static str| Error::explain(ErrorType::InternalError, what);
+/// The client's connection, or its stream; a stand-in with the same head stays with Pingora.
+async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<(TunnelIo, Bytes)> {
     let head = session.req_header().as_owned_parts();
     let (near, mut far) = duplex(64 * 1024);
     let mut text =
@@ -131,20 +126,35 @@ async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<(In
     stand_in.read_request().await?;
     session.set_keepalive(Some(1));
     let real = std::mem::replace(session.as_downstream_mut(), stand_in);
-    let reused = real.finish().await?.ok_or_else(|| lost("the connection is gone"))?;
-    let (stream, _) = reused.into_parts();
-    let guarded = stream.into_any().downcast::<GuardedStream<ClientIo>>();
-    let inside = guarded.map_err(|_| lost("the connection is not ours"))?.into_inside();
     if let Some(leaving) = exchange.leaving.as_mut() {
         leaving.far = Some(far);
     }
+    let inside = own_io(real).await?;
     let answer = ResponseHeader::build(200, Some(0))?;
     session.write_response_header(Box::new(answer), true).await?;
+    session.req_header_mut().set_version(head.version);
     Ok(inside)
 }
 
+/// What carries a tunnel, taken from Pingora, with what was read of it.
+async fn own_io(real: ServerSession) -> Result<(TunnelIo, Bytes)> {
+    let stream = match real {
+        ServerSession::H2(stream) => return Ok((TunnelIo::of_stream(stream)?, Bytes::new())),
+        other @ (ServerSession::H1(_) | ServerSession::Subrequest(_) | ServerSession::Custom(_)) => {
+            other.finish().await?.ok_or_else(|| lost("the connection is gone"))?.into_parts().0
+        }
+    };
+    let guarded = stream.into_any().downcast::<GuardedStream<ClientIo>>();
+    let (io, early) = guarded.map_err(|_| lost("the connection is not ours"))?.into_inside();
+    Ok((TunnelIo::Bare(io), early))
+}
+
+fn lost(what: &'static str) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, what)
+}
+
 /// Reads the client's first message, which must name the host that it asked for.
-async fn first_message(stream: &mut Inside, early: &[u8], plan: &Plan) -> Result<Bytes, EgressFault> {
+async fn first_message(stream: &mut TunnelIo, early: &[u8], plan: &Plan) -> Result<Bytes, EgressFault> {
     let read = tokio::time::timeout(HELLO, hello::read(stream, early)).await;
     let hello = match read {
         Ok(Ok(hello)) => hello,
@@ -168,7 +178,7 @@ async fn first_message(stream: &mut Inside, early: &[u8], plan: &Plan) -> Result
     Ok(hello.bytes)
 }
 
-async fn tell(stream: &mut Inside, bytes: &[u8]) {
+async fn tell(stream: &mut TunnelIo, bytes: &[u8]) {
     if stream.write_all(bytes).await.is_ok() {
         // A client that is gone does not hear it.
         stream.flush().await.unwrap_or_default();
@@ -190,7 +200,7 @@ async fn dial(plan: &Plan, terms: TunnelTerms) -> Result<TcpStream, Reason> {
 /// Passes bytes both ways until the tunnel ends.
 async fn carry(
     exchange: &mut Exchange,
-    (stream, mut upstream): (Inside, TcpStream),
+    (stream, mut upstream): (TunnelIo, TcpStream),
     early: Bytes,
     (plan, gateway): (Plan, &Gateway),
 ) {
@@ -236,7 +246,7 @@ async fn revoked(live: &Arc<Live>, key: Option<ListenerKey>, plan: &Plan) {
             generation = snapshot.generation;
             let listener = key.and_then(|it| snapshot.listener(it));
             let allowed = listener.is_some_and(|it| match &it.service {
-                Service::Proxy(ways) => ways.decide(&plan.target, Use::Tunnel).is_ok(),
+                Service::Proxy(proxy) => proxy.ways.decide(&plan.target, Use::Tunnel).is_ok(),
                 Service::Http(_) | Service::Tcp(_) | Service::Tls(_) => false,
             });
             since = if allowed { None } else { Some(since.unwrap_or_else(tokio::time::Instant::now)) };

@@ -26,7 +26,7 @@ use crate::listener::tls::hello::{self, Alert, Bad, Hello};
 use crate::listener::tls::server::{State, TlsServer};
 use crate::routing::tcp::TcpRoute;
 use crate::snapshot::tls_table::{Chain, TlsTable};
-use crate::snapshot::{Listener, ProxyProtocol, Service, Snapshot};
+use crate::snapshot::{Proxy, ProxyProtocol, Service, Snapshot};
 
 /// Bound on everything before HTTP or TCP begins.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -54,6 +54,36 @@ pub(super) enum Purpose {
     Proxy,
     /// Being passed on, by this route if there is one.
     Tcp(Option<Arc<TcpRoute>>),
+}
+
+/// What is behind TLS.
+#[derive(Clone, Copy)]
+enum Behind<'a> {
+    /// Servers by their names.
+    Names(&'a TlsTable),
+    /// A forward proxy, whatever name it is called by.
+    Proxy(&'a Arc<TlsServer>),
+}
+
+/// What becomes of a connection in TLS.
+enum Choice<'a> {
+    PassThrough(&'a Arc<TcpRoute>),
+    /// Its TLS ends here.
+    End(&'a TlsServer, Purpose),
+}
+
+impl<'a> Behind<'a> {
+    /// What becomes of a connection that asks for a name; `None` where nobody has it.
+    fn choose(self, name: &str) -> Option<Choice<'a>> {
+        Some(match self {
+            Self::Proxy(server) => Choice::End(server, Purpose::Proxy),
+            Self::Names(table) => match table.find(name)?.as_ref() {
+                Chain::PassThrough(route) => Choice::PassThrough(route),
+                Chain::Http { server, hosts: _ } => Choice::End(server, Purpose::Http),
+                Chain::Tcp { server, route } => Choice::End(server, Purpose::Tcp(route.clone())),
+            },
+        })
+    }
 }
 
 /// How the beginning of a connection on a TLS port ended.
@@ -106,15 +136,14 @@ impl Door {
         count: impl Fn(Outcome),
     ) -> Option<Entered> {
         let listener = snapshot.listener(accepted.listener).map(Arc::clone);
-        let table = match listener.as_deref() {
-            Some(Listener { wanted: _, service: Service::Tls(table) }) => Some(table),
-            Some(Listener { wanted: _, service: Service::Http(_) | Service::Tcp(_) | Service::Proxy(_) }) | None => {
-                None
-            }
+        let behind = match listener.as_deref().map(|it| &it.service) {
+            Some(Service::Tls(table)) => Some(Behind::Names(table)),
+            Some(Service::Proxy(Proxy { ways: _, server: Some(server) })) => Some(Behind::Proxy(server)),
+            Some(Service::Http(_) | Service::Tcp(_) | Service::Proxy(Proxy { ways: _, server: None })) | None => None,
         };
         let inside = async {
             let (stream, early) = named(stream, accepted, &snapshot.settings.proxy_protocol).await?;
-            let Some(table) = table else {
+            let Some(behind) = behind else {
                 let purpose = match listener.as_deref().map(|it| &it.service) {
                     Some(Service::Tcp(route)) => Purpose::Tcp(route.clone()),
                     Some(Service::Proxy(_)) => Purpose::Proxy,
@@ -126,7 +155,7 @@ impl Door {
                 count(Outcome::Refused);
                 return None;
             };
-            let (entered, outcome) = match self.secure(stream, early, table).await {
+            let (entered, outcome) = match self.secure(stream, early, behind).await {
                 Ok((entered, outcome)) => (Some(entered), outcome),
                 Err(outcome) => (None, outcome),
             };
@@ -134,7 +163,7 @@ impl Door {
             entered
         };
         tokio::time::timeout(DEADLINE, inside).await.unwrap_or_else(|_| {
-            if table.is_some() {
+            if behind.is_some() {
                 count(Outcome::TimedOut);
             }
             None
@@ -146,7 +175,7 @@ impl Door {
         &self,
         mut stream: TcpStream,
         early: Bytes,
-        table: &TlsTable,
+        behind: Behind<'_>,
     ) -> Result<(Entered, Outcome), Outcome> {
         let Hello { server_name, bytes, accepted } = match hello::read(&mut stream, &early).await {
             Ok(hello) => hello,
@@ -156,19 +185,18 @@ impl Door {
                 return Err(Outcome::Malformed);
             }
         };
-        let Some(chain) = table.find(&server_name) else {
-            tell(&mut stream, &hello::alert(Alert::UnrecognizedName)).await;
-            return Err(Outcome::NoServer);
-        };
-        let (server, purpose) = match chain.as_ref() {
-            Chain::PassThrough(route) => {
+        let (server, purpose) = match behind.choose(&server_name) {
+            Some(Choice::End(server, purpose)) => (server, purpose),
+            Some(Choice::PassThrough(route)) => {
                 let secured = Secured { server_name, verification: 0, client: None };
                 let io = ClientIo::Plain(Begun::new(stream, bytes));
                 let purpose = Purpose::Tcp(Some(Arc::clone(route)));
                 return Ok((Entered { io, secured: Some(secured), purpose }, Outcome::PassedThrough));
             }
-            Chain::Http { server, hosts: _ } => (server, Purpose::Http),
-            Chain::Tcp { server, route } => (server, Purpose::Tcp(route.clone())),
+            None => {
+                tell(&mut stream, &hello::alert(Alert::UnrecognizedName)).await;
+                return Err(Outcome::NoServer);
+            }
         };
         let state = server.state();
         let ready = match state.as_ref() {

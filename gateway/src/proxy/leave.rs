@@ -25,7 +25,7 @@ use crate::origin::DocumentOrigin;
 use crate::routing::rewrite::PathRewrite;
 use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteOrigin};
 use crate::routing::way_out::{Use, Way, WaysOut};
-use crate::snapshot::Service;
+use crate::snapshot::{Proxy, Service};
 use crate::telemetry::egress_log::Asked;
 use crate::upstream::definition::{self, Definition};
 use crate::upstream::dns::Resolver;
@@ -108,7 +108,7 @@ impl Gateway {
 fn destination(request: &RequestHeader, exchange: &mut Exchange, opened: &Opened) -> Flow<(Arc<WaysOut>, Target)> {
     let key = exchange.known().map(|it| it.connection.listener);
     let listener = key.and_then(|it| exchange.snapshot.listener(it)).map(Arc::clone);
-    let Some(Service::Proxy(ways)) = listener.as_deref().map(|it| &it.service) else {
+    let Some(Service::Proxy(Proxy { ways, server: _ })) = listener.as_deref().map(|it| &it.service) else {
         // The port serves something else since the connection was made.
         exchange.end.reason = Some(Reason::Misdirected);
         return Flow::Break(LocalReply::because(Reason::Misdirected));

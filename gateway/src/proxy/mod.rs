@@ -32,6 +32,7 @@ mod respond;
 mod tcp;
 mod timeout;
 mod try_clock;
+mod tunnel_io;
 pub mod serve;
 
 use std::ops::ControlFlow;

@@ -144,8 +144,6 @@ impl Run {
                     Box::pin(self.refuse(&mut stream, reason)).await;
                     break;
                 }
-                // A tunnel inside HTTP/2 is not offered.
-                Arrival::H2 if role == Role::Proxy => break,
                 Arrival::H2 => {
                     drop(self.proxy.process_new(stream, &closing).await);
                     break;

@@ -179,7 +179,16 @@ pub enum Service {
     /// TLS, by these servers.
     Tls(TlsTable),
     /// Requests and tunnels to destinations elsewhere.
-    Proxy(Arc<WaysOut>),
+    Proxy(Proxy),
+}
+
+/// A forward proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    /// What may be reached.
+    pub ways: Arc<WaysOut>,
+    /// Who ends the clients' TLS, where they speak it.
+    pub server: Option<Arc<TlsServer>>,
 }
 
 impl Service {
@@ -189,7 +198,8 @@ impl Service {
             Self::Http(_) => "HTTP",
             Self::Tcp(_) => "TCP",
             Self::Tls(_) => "TLS",
-            Self::Proxy(_) => "HTTP_PROXY",
+            Self::Proxy(Proxy { ways: _, server: None }) => "HTTP_PROXY",
+            Self::Proxy(Proxy { ways: _, server: Some(_) }) => "HTTPS_PROXY",
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::snapshot::{Service, Snapshot};
 /// The forward proxy of a snapshot, if it has one.
 pub(super) fn proxy(snapshot: &Snapshot) -> Option<(ListenerKey, Arc<WaysOut>)> {
     snapshot.listeners.iter().find_map(|it| match &it.service {
-        Service::Proxy(ways) => Some((it.wanted.key, Arc::clone(ways))),
+        Service::Proxy(proxy) => Some((it.wanted.key, Arc::clone(&proxy.ways))),
         Service::Http(_) | Service::Tcp(_) | Service::Tls(_) => None,
     })
 }
@@ -23,7 +23,10 @@ impl Teller<'_> {
     /// Tells what becomes of a request to a forward proxy.
     pub(super) fn leave(&mut self, snapshot: &Snapshot) {
         let Some((key, ways)) = proxy(snapshot) else {
-            return self.step("listener", "there is no forward proxy: no Sidecar listener of protocol HTTP_PROXY");
+            return self.step(
+                "listener",
+                "there is no forward proxy: no Sidecar listener of protocol HTTP_PROXY or HTTPS_PROXY",
+            );
         };
         self.step("listener", format!("port {}, forward proxy", key.port));
         let asked = self.asked();
