@@ -149,7 +149,7 @@ mod inside {
             let request = http::Request::get("https://a.test/x").version(http::Version::HTTP_2);
             let (answer, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
             assert_eq!(answer.await.unwrap().status(), 400, "TLS is for the client to begin");
-            let (answer, mut up) = client.send_request(connect(format!("a.test:{port}")), false).unwrap();
+            let (answer, up) = client.send_request(connect(format!("a.test:{port}")), false).unwrap();
             let answer = answer.await.unwrap();
             assert_eq!(answer.status(), 200);
             let got = through(up, answer.into_body(), SIZE).await;
