@@ -1,5 +1,7 @@
 //! Tokens and access policies, over the real process.
 
+use std::time::{Duration, Instant, SystemTime};
+
 use serde_json::{Value, json};
 
 use crate::harness::jwt::{Issuer, KeyServer};
@@ -319,6 +321,55 @@ fn keys_that_cannot_be_fetched_any_more_are_too_old_some_day() {
     assert!(gateway.messages().contains("the last ones are too old"), "{}", gateway.messages());
     server.serve(&issuer.keys());
     wait_for("new ones are taken", || (status(&issuer) == 200).then_some(()));
+}
+
+#[test]
+fn a_server_of_keys_that_stalls_or_never_ends_harms_nobody() {
+    let (issuer, stranger) = (Issuer::new("k"), Issuer::new("stranger"));
+    let (upstream, server) = (Upstream::echo("a"), KeyServer::new(""));
+    let rules = format!("  - {{issuer: me, jwksUri: \"{}\", timeout: 300ms}}\n", server.url());
+    let long = "HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n".to_owned() + &" ".repeat(10 << 20);
+    let endless = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned()
+        + &format!("10000\r\n{}\r\n", " ".repeat(0x10000)).repeat(64);
+    for answer in [None, Some(&long), Some(&endless)] {
+        server.serve(&issuer.keys());
+        let gateway = Gateway::start(&config(&upstream, &authentication(&rules)));
+        let status = |issuer: &Issuer| {
+            let token = issuer.token(&claims(json!({})));
+            ask(&gateway, "/", &[("Authorization", &bearer(&token))]).status
+        };
+        assert_eq!(status(&issuer), 200);
+        answer.map_or_else(|| server.stall(), |it| server.say(it));
+        // An unknown key makes the gateway ask; who has a known one never waits for that.
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| status(&stranger));
+            assert!((0..20).all(|_| status(&issuer) == 200));
+            assert_eq!(asking.join().unwrap(), 401);
+        });
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        wait_for("the reason", || gateway.messages().contains("the keys of http://").then_some(()));
+        assert_eq!(status(&issuer), 200, "the last good keys stay");
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_moves_the_ends_of_tokens_and_nothing_else() {
+    let issuer = Issuer::new("k");
+    let (upstream, server) = (Upstream::echo("a"), KeyServer::new(&issuer.keys()));
+    let rules = format!("  - {{issuer: me, jwksUri: \"{}\"}}\n", server.url());
+    let folder = Folder::new();
+    let clock = folder.write("clock", "+0");
+    let gateway = Gateway::start_by_clock(&config(&upstream, &authentication(&rules)), &clock);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let token = issuer.token(&claims(json!({ "nbf": now - 3600, "exp": now + 3600 })));
+    let said = || ask(&gateway, "/", &[("Authorization", &bearer(&token))]).text();
+    assert!(said().starts_with('a'));
+    for (jump, text) in [("+1d", "Jwt is expired"), ("-1d", "Jwt not yet valid"), ("+0", "a\nGET / ")] {
+        folder.write("clock", jump);
+        wait_for("the clock jumped", || said().starts_with(text).then_some(()));
+    }
+    assert_eq!(server.upstream.requests(), 1, "keys are fetched by the passing of time");
 }
 
 #[test]

@@ -40,6 +40,9 @@ impl Issuer {
     }
 }
 
+/// An answer that never comes.
+const STALL: &str = "stall";
+
 /// A server that answers every request with what it was told last.
 pub(crate) struct KeyServer {
     pub(crate) upstream: Upstream,
@@ -50,7 +53,14 @@ impl KeyServer {
     pub(crate) fn new(keys: &str) -> Self {
         let answer = Arc::new(Mutex::new(String::new()));
         let said = Arc::clone(&answer);
-        let server = Self { upstream: Upstream::answering(move |_, _| said.lock().unwrap().clone()), answer };
+        let say = move |_: usize, _: &str| {
+            let answer = said.lock().unwrap().clone();
+            if answer == STALL {
+                std::thread::park_timeout(super::PATIENCE);
+            }
+            answer
+        };
+        let server = Self { upstream: Upstream::answering(say), answer };
         server.serve(keys);
         server
     }
@@ -63,6 +73,11 @@ impl KeyServer {
     /// Answers with these bytes from now on.
     pub(crate) fn say(&self, answer: &str) {
         answer.clone_into(&mut self.answer.lock().unwrap());
+    }
+
+    /// Answers nothing from now on, and keeps its clients waiting.
+    pub(crate) fn stall(&self) {
+        self.say(STALL);
     }
 
     pub(crate) fn url(&self) -> String {

@@ -141,6 +141,21 @@ impl Gateway {
         Self::spawn(folder, &[], command)
     }
 
+    /// Starts it with a clock that a file sets forward or back, as `+1d`; only the wall clock, not the passing of time.
+    #[track_caller]
+    pub(crate) fn start_by_clock(config: &str, clock: &Path) -> Self {
+        let folder = Folder::new();
+        folder.write("config.yaml", config);
+        let of_system = |it: &Path| it.join("faketime/libfaketimeMT.so.1");
+        let folders = fs::read_dir("/usr/lib").unwrap().map(|it| it.unwrap().path());
+        let library =
+            folders.map(|it| of_system(&it)).find(|it| it.exists()).expect("libfaketime is there: make tools");
+        let mut command = sluice();
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock);
+        command.envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")]);
+        Self::spawn(folder, &[], command)
+    }
+
     #[track_caller]
     fn spawn(folder: Folder, arguments: &[&str], mut command: Command) -> Self {
         let running = quiet::Running::begin();

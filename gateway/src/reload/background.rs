@@ -79,6 +79,17 @@ pub(super) async fn run<T: Send + 'static>(
     result.ok_or_else(|| io::Error::other("the work ended early"))
 }
 
+/// Runs `work` in idle time, some time or other; now, where no thread can be had.
+pub(super) fn at_leisure(work: impl FnOnce() + Send + 'static) {
+    let started = thread::Builder::new().name("leisure".to_owned()).spawn(move || {
+        take(Share::Idle);
+        work();
+    });
+    if let Err(error) = started {
+        log::debug!("there is no thread for work at leisure: {error}");
+    }
+}
+
 fn start<T: Send + 'static>(
     share: Share,
     attempt: &Attempt,

@@ -88,13 +88,14 @@ fn prepare(paths: &[PathBuf], before: Option<&Snapshot>, attempt: &Attempt) -> R
     }
 }
 
-/// Keeps a configuration until its last request has ended, so that no worker spends its time on taking it apart.
+/// Keeps a configuration until its last request has ended, so that no worker spends its time on taking it apart;
+/// that is done when nobody else has anything to do.
 async fn bury(old: Arc<Snapshot>) {
     /// How often is looked, and how long: a request that lasts longer takes it apart itself.
     const LOOKS: (Duration, u32) = (Duration::from_millis(20), 3000);
     for _ in 0..LOOKS.1 {
         if Arc::strong_count(&old) == 1 {
-            return;
+            return background::at_leisure(move || drop(old));
         }
         tokio::time::sleep(LOOKS.0).await;
     }
