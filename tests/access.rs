@@ -261,7 +261,10 @@ fn cors_can_come_before_everybody_who_asks_for_something() {
 fn explain_tells_what_tokens_and_policies_say() {
     let issuer = Issuer::new("k");
     let upstream = Upstream::echo("a");
-    let rules = format!("  - {{issuer: me, jwks: '{}'}}\n", issuer.keys());
+    let rules = format!(
+        "  - {{issuer: other, jwksUri: 'http://127.0.0.1:1/'}}\n  - {{issuer: me, audiences: [shop], jwks: '{}'}}\n",
+        issuer.keys()
+    );
     let policies = policy("deny", "{action: DENY, rules: [{from: [{source: {remoteIpBlocks: [10.0.0.0/8]}}]}]}")
         + &policy(
             "allow",
@@ -269,19 +272,30 @@ fn explain_tells_what_tokens_and_policies_say() {
         );
     let folder = Folder::new();
     let file = folder.write("config.yaml", &config(&upstream, &(authentication(&rules) + &policies)));
-    let good = folder.write("good.jwt", &issuer.token(&claims(json!({}))));
-    let bad = folder.write("bad.jwt", "a.b.c");
+    let token = |name: &str, claimed: Value| folder.write(name, &issuer.token(&claims(claimed))).display().to_string();
+    let good = token("good.jwt", json!({ "aud": "shop" }));
+    let old = token("old.jwt", json!({ "aud": "shop", "exp": 1 }));
+    let strange = token("strange.jwt", json!({ "aud": "bank" }));
+    let bad = folder.write("bad.jwt", "a.b.c").display().to_string();
     let explain = |arguments: &[&str]| {
         let output =
             crate::harness::sluice().args(["explain", "--config"]).arg(&file).args(arguments).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     };
-    let (good, bad) = (good.display().to_string(), bad.display().to_string());
     for (arguments, expected) in [
         (
             &["--jwt", &good, "GET", "http://h/x"][..],
-            &["valid, issued by `me` about `alice`", "allowed", "destination"][..],
+            &[
+                "is not for it: the rule is for issuer `other`, `iss` is \"me\"",
+                "valid by key `k`, ES256",
+                "istio-system/tokens spec.jwtRules[1]",
+                "valid, issued by `me` about `alice`",
+                "allowed",
+                "destination",
+            ][..],
         ),
+        (&["--jwt", &old, "GET", "http://h/x"], &["Jwt is expired (`exp` is 1, now is "]),
+        (&["--jwt", &strange, "GET", "http://h/x"], &["(`aud` is \"bank\", admitted are [\"shop\"])"]),
         (&["--jwt", &good, "GET", "http://h/y"], &["to: the path is none of those", "no ALLOW rule matches: 403"]),
         (
             &["GET", "http://h/x"],

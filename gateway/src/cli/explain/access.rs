@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::asked::Asked;
 use super::teller::Teller;
-use crate::filter::authentication::{self, Identity};
+use crate::filter::authentication::{self, Identity, tell};
 use crate::filter::authorization::Verdict;
 use crate::filter::authorization::subject::{Http, Subject};
 use crate::filter::authorization::tell::Told;
@@ -26,8 +26,18 @@ impl Teller<'_> {
         }
         let asked = self.asked();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
         let asked = authentication::Asked { method: &asked.method, target, headers: &asked.headers };
-        match policy.judge(asked, i64::try_from(now).unwrap_or(i64::MAX)) {
+        for tell::Told { rule, said } in policy.tell(asked, now) {
+            match rule {
+                None => self.step("token", said),
+                Some(rule) => {
+                    let field = format!("spec.jwtRules[{}]", rule.origin.1);
+                    self.step_at("token", said, (&rule.origin.0, &field));
+                }
+            }
+        }
+        match policy.judge(asked, now) {
             Ok(outcome) => {
                 let told = outcome.identity.as_ref().map_or("none: the request has no identity".to_owned(), |it| {
                     format!("valid, issued by `{}` about `{}`", it.claims.issuer, it.claims.subject)
@@ -40,9 +50,6 @@ impl Teller<'_> {
             }
             Err(fault) => {
                 self.step("token", format!("{}: {}", fault.text(), fault.status()));
-                if policy.providers().any(|it| it.keys().is_none()) {
-                    self.step("token", "keys that are fetched are not known offline");
-                }
                 None
             }
         }

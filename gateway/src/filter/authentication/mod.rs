@@ -10,6 +10,7 @@ mod json;
 pub mod keys;
 pub mod location;
 pub mod provider;
+pub mod tell;
 mod token;
 
 use std::cell::RefCell;
