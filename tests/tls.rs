@@ -467,6 +467,7 @@ fn check_reads_every_certificate() {
     for (own, code, said) in [
         (&good, 0, "1 note"),
         (&ours.sign_until("a.test", 2025), 1, "SLU0030"),
+        (&mixed, 1, "IST0161"),
         (&mixed, 1, "do not belong together"),
         (&disordered, 1, "SLU0031"),
         (&ours.sign("b.test"), 0, "SLU0032"),

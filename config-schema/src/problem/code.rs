@@ -95,6 +95,8 @@ pub const HOST_NEVER_SERVED: Code = Code("SLU0023");
 pub const DOUBLE_SLASH: Code = Code("SLU0024");
 /// VirtualServices share a host, and their order decides.
 pub const SHARED_HOST: Code = Code("SLU0025");
+/// Some of a VirtualService's hosts that its gateway does not serve.
+pub const HOST_PARTLY_SERVED: Code = Code("SLU0026");
 /// A certificate that is not valid now, or soon will not be.
 pub const CERTIFICATE_TIME: Code = Code("SLU0030");
 /// A certificate chain that clients cannot follow.

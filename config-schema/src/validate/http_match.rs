@@ -1,6 +1,7 @@
 //! Rules of an HTTP match, and rules and matches that can never be reached.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use super::check::{Check, is_header_name};
 use super::virtual_service::gateway_name;
@@ -72,10 +73,10 @@ fn header(check: &mut Check<'_, VirtualService>, field: &str, name: &str) {
     }
 }
 
-/// Reports rules behind a catch-all and matches that an earlier rule repeats.
+/// Reports rules behind a catch-all and matches that an earlier rule repeats, or has with a shorter prefix.
 pub(super) fn check_order(check: &mut Check<'_, VirtualService>, rules: &[HttpRoute]) {
     let mut catch_all = None;
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut seen = Seen::default();
     for (index, rule) in rules.iter().enumerate() {
         let at = format!("spec.http[{index}]");
         let name = if rule.name.is_empty() { format!("#{index}") } else { rule.name.clone() };
@@ -86,21 +87,16 @@ pub(super) fn check_order(check: &mut Check<'_, VirtualService>, rules: &[HttpRo
         }
         let mut duplicates = 0;
         for (number, it) in rule.matches.iter().enumerate() {
-            match seen.get(&key(it)) {
-                Some(earlier) => {
+            let because = match seen.add(it, index) {
+                None => continue,
+                Some(Before::Same(earlier)) => {
                     duplicates += 1;
-                    let message = format!("rule {name} match #{number} is not used: rule #{earlier} has the same");
-                    check.report(
-                        code::INEFFECTIVE_MATCH,
-                        Severity::Info,
-                        format_args!("{at}.match[{number}]"),
-                        message,
-                    );
+                    format!("rule #{earlier} has the same")
                 }
-                None => {
-                    seen.insert(key(it), index);
-                }
-            }
+                Some(Before::Shorter(earlier)) => format!("rule #{earlier} has a shorter prefix of it"),
+            };
+            let message = format!("rule {name} match #{number} is not used: {because}");
+            check.report(code::INEFFECTIVE_MATCH, Severity::Info, format_args!("{at}.match[{number}]"), message);
         }
         if duplicates > 0 && duplicates == rule.matches.len() {
             let message = format!("rule {name} is never reached: all its matches are used by earlier rules");
@@ -112,10 +108,49 @@ pub(super) fn check_order(check: &mut Check<'_, VirtualService>, rules: &[HttpRo
     }
 }
 
-/// What makes two matches the same.
-fn key(it: &HttpMatch) -> String {
-    let named = HttpMatch { name: String::new(), stat_prefix: String::new(), ..it.clone() };
-    format!("{named:?}")
+/// The matches so far, with the rules that have them.
+#[derive(Default)]
+struct Seen<'a> {
+    all: HashMap<String, usize>,
+    /// Prefixes, by everything else that their matches ask for.
+    prefixes: HashMap<String, BTreeMap<&'a str, usize>>,
+}
+
+/// An earlier match that takes every request of a later one.
+enum Before {
+    Same(usize),
+    Shorter(usize),
+}
+
+impl<'a> Seen<'a> {
+    /// Adds a match of a rule, and says which one takes its requests already.
+    fn add(&mut self, it: &'a HttpMatch, rule: usize) -> Option<Before> {
+        let rest = HttpMatch { name: String::new(), stat_prefix: String::new(), uri: None, ..it.clone() };
+        let rest = format!("{rest:?}");
+        match self.all.entry(format!("{:?} {rest}", it.uri)) {
+            Entry::Occupied(earlier) => return Some(Before::Same(*earlier.get())),
+            Entry::Vacant(place) => place.insert(rule),
+        };
+        let Pattern::Prefix(prefix) = it.uri.as_ref()?.pattern() else { return None };
+        let known = self.prefixes.entry(rest).or_default();
+        let shorter = longest_prefix(known, prefix);
+        known.insert(prefix, rule);
+        shorter.map(Before::Shorter)
+    }
+}
+
+/// The rule of a known prefix of a text.
+fn longest_prefix(known: &BTreeMap<&str, usize>, text: &str) -> Option<usize> {
+    let mut bound = text;
+    loop {
+        // Whatever is a prefix of the text stands before it, and before what it shares with its neighbour.
+        let (neighbour, rule) = known.range::<&str, _>(..=bound).next_back()?;
+        if bound.starts_with(neighbour) {
+            return Some(*rule);
+        }
+        let shared = bound.char_indices().zip(neighbour.chars()).find(|((_, a), b)| a != b).map(|((at, _), _)| at);
+        bound = bound.get(..shared?)?;
+    }
 }
 
 /// Whether a match holds for every request, as Istio recognises it.
@@ -144,4 +179,27 @@ pub(super) fn is_catch_all(it: &HttpMatch) -> bool {
 
 fn matches_every_path(uri: &StringMatch) -> bool {
     matches!(uri.pattern(), Pattern::Prefix("/") | Pattern::Regex(".*" | "*"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_prefix_is_found_behind_its_neighbours() {
+        let known: BTreeMap<&str, usize> = [("/a", 1), ("/ab1", 2), ("/abc/d", 3), ("/x/", 4)].into_iter().collect();
+        for (text, expected) in [
+            ("/a", Some(1)),
+            ("/ac", Some(1)),
+            ("/ab1/x", Some(2)),
+            ("/abc/c", Some(1)),
+            ("/abc/d/e", Some(3)),
+            ("/x", None),
+            ("/", None),
+            ("/y", None),
+            ("/aé", Some(1)),
+        ] {
+            assert_eq!(longest_prefix(&known, text), expected, "{text}");
+        }
+    }
 }

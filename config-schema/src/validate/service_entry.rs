@@ -79,9 +79,11 @@ fn ports(check: Checked<'_, '_>, entry: &ServiceEntry) {
         }
         let resolution = entry.resolution.unwrap_or(Resolution::None);
         let opaque = matches!(protocol.to_ascii_uppercase().as_str(), "TCP" | "MONGO" | "");
-        if opaque && entry.addresses.is_empty() && resolution == Resolution::None {
+        if opaque && entry.addresses.is_empty() {
+            // A gateway knows such hosts by their routes; only sidecars would catch every address of the port.
+            let severity = if resolution == Resolution::None { Severity::Warning } else { Severity::Info };
             let message = "TCP without addresses catches every address";
-            check.report(code::ADDRESSES_REQUIRED, Severity::Warning, format_args!("{at}.protocol"), message);
+            check.report(code::ADDRESSES_REQUIRED, severity, format_args!("{at}.protocol"), message);
         }
     }
     if entry.ports.is_empty() {

@@ -1,9 +1,10 @@
 //! Destinations and the hosts they name: known hosts, subsets and ports.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::Scene;
 use crate::document::Resource;
+use crate::istio::service_entry::ServiceEntry;
 use crate::istio::shared::Destination;
 use crate::istio::shared::selects;
 use crate::istio::virtual_service::VirtualService;
@@ -82,9 +83,9 @@ fn check_one(
         let message = format!("host+subset in destinationrule not found: \"{name}+{subset}\"");
         problems.push(service.problem(code::REFERENCE_NOT_FOUND, Severity::Error, format!("{field}.subset"), message));
     }
-    let declared = scene.registry.find(&name).or_else(|| scene.registry.find(&host.to_ascii_lowercase()));
-    let Some(declared) = declared else {
-        let message = format!("host `{host}` is declared by no ServiceEntry or Service");
+    let find = |name: &str| scene.registry.find_from(&service.metadata.namespace, name);
+    let Some(declared) = find(&name).or_else(|| find(&host.to_ascii_lowercase())) else {
+        let message = format!("host `{host}` is declared by no ServiceEntry or Service that this namespace sees");
         let problem = service
             .problem(code::REFERENCE_NOT_FOUND, Severity::Warning, format!("{field}.host"), message)
             .help("it is resolved by DNS; declare a ServiceEntry if that is not meant");
@@ -152,32 +153,25 @@ fn rules(scene: &Scene<'_>, problems: &mut Problems) {
     }
 }
 
-/// ServiceEntries that disagree on the protocol of one port of one host.
+/// ServiceEntries that disagree on the protocol of one port of one host; each of them is told.
 fn protocols(scene: &Scene<'_>, problems: &mut Problems) {
-    let mut known: HashMap<(String, u32), (String, String)> = HashMap::new();
+    /// An entry, and the protocol that it says.
+    type Says<'a> = (&'a Resource<ServiceEntry>, String);
+    let mut known: BTreeMap<(String, u32), Vec<Says<'_>>> = BTreeMap::new();
     for entry in &scene.documents.service_entries {
         for port in &entry.spec.ports {
             for name in &entry.spec.hosts {
-                let protocol = port.protocol.to_ascii_uppercase();
-                let owner = format!("{}/{}", entry.metadata.namespace, entry.metadata.name);
                 let key = (name.to_ascii_lowercase(), port.number);
-                match known.get(&key) {
-                    None => {
-                        known.insert(key, (protocol, owner));
-                    }
-                    Some((other, _)) if *other == protocol => {}
-                    Some((other, first)) => {
-                        let message =
-                            format!("`{name}` port {} is {protocol} here and {other} in {first}", port.number);
-                        problems.push(entry.problem(
-                            code::CONFLICTING_PROTOCOL,
-                            Severity::Warning,
-                            "spec.ports",
-                            message,
-                        ));
-                    }
-                }
+                known.entry(key).or_default().push((entry, port.protocol.to_ascii_uppercase()));
             }
+        }
+    }
+    for ((name, port), users) in known {
+        for (entry, protocol) in &users {
+            let Some((other, theirs)) = users.iter().find(|(_, it)| it != protocol) else { continue };
+            let owner = format!("{}/{}", other.metadata.namespace, other.metadata.name);
+            let message = format!("`{name}` port {port} is {protocol} here and {theirs} in {owner}");
+            problems.push(entry.problem(code::CONFLICTING_PROTOCOL, Severity::Warning, "spec.ports", message));
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
             let Some(gateway) = gateways.get(&name) else {
                 let message = format!("gateway `{}/{}` does not exist", name.0, name.1);
                 problems.push(service.problem(code::REFERENCE_NOT_FOUND, Severity::Error, field, message));
+                let message = format!("no host is served by gateway `{}/{}`, which does not exist", name.0, name.1);
+                problems.push(service.problem(code::HOST_NOT_IN_GATEWAY, Severity::Warning, "spec.hosts", message));
                 continue;
             };
             bound.insert((gateway.metadata.namespace.as_str(), gateway.metadata.name.as_str()));
@@ -57,6 +59,7 @@ fn admitted<'a>(server_host: &'a str, gateway_namespace: &str, namespace: &str) 
     }
 }
 
+/// Hosts of a VirtualService that its gateway does not serve: none of them, or only some.
 fn served_hosts(service: &Resource<VirtualService>, gateway: &Resource<Gateway>, problems: &mut Problems) {
     let names: Vec<String> = gateway
         .spec
@@ -66,18 +69,15 @@ fn served_hosts(service: &Resource<VirtualService>, gateway: &Resource<Gateway>,
         .filter_map(|it| admitted(it, &gateway.metadata.namespace, &service.metadata.namespace))
         .map(str::to_ascii_lowercase)
         .collect();
-    for (index, name) in service.spec.hosts.iter().enumerate() {
-        let lower = name.to_ascii_lowercase();
-        if names.iter().any(|it| host::intersect(it, &lower).is_some()) {
-            continue;
-        }
+    let is_served = |name: &str| names.iter().any(|it| host::intersect(it, &name.to_ascii_lowercase()).is_some());
+    let any = service.spec.hosts.iter().any(|it| is_served(it));
+    let code = if any { code::HOST_PARTLY_SERVED } else { code::HOST_NOT_IN_GATEWAY };
+    for (index, name) in service.spec.hosts.iter().enumerate().filter(|it| !is_served(it.1)) {
         let message = format!("host `{name}` is not served by gateway `{}`", gateway.metadata.name);
-        let problem = service
-            .problem(code::HOST_NOT_IN_GATEWAY, Severity::Warning, format!("spec.hosts[{index}]"), message)
-            .help(format!(
-                "the gateway serves {}",
-                if names.is_empty() { "nothing here".to_owned() } else { names.join(", ") }
-            ));
+        let problem = service.problem(code, Severity::Warning, format!("spec.hosts[{index}]"), message).help(format!(
+            "the gateway serves {}",
+            if names.is_empty() { "nothing here".to_owned() } else { names.join(", ") }
+        ));
         problems.push(problem);
     }
 }
@@ -119,7 +119,7 @@ fn credentials(scene: &Scene<'_>, problems: &mut Problems) {
                 let message = format!("the credential `{name}` is in no Secret, so this server cannot terminate TLS");
                 let field = format!("spec.servers[{index}].tls.{field}");
                 let problem = gateway
-                    .problem(code::GATEWAY_CREDENTIAL, Severity::Warning, field, message)
+                    .problem(code::REFERENCE_NOT_FOUND, Severity::Warning, field, message)
                     .help("add the Secret as a document, or set secrets.directory in GatewaySettings");
                 problems.push(problem);
             }
@@ -127,53 +127,48 @@ fn credentials(scene: &Scene<'_>, problems: &mut Problems) {
     }
 }
 
-/// Two gateways with one selector that claim one host of one port.
+/// A host of a port, for the workloads of a selector.
+type Claim<'a> = (&'a BTreeMap<String, String>, u32, &'a str, String);
+
+fn claim<'a>(gateway: &'a Resource<Gateway>, server: &'a Server, host: &str) -> Option<Claim<'a>> {
+    let port = server.port.as_ref()?.number;
+    Some((&gateway.spec.selector, port, server.bind.as_str(), host.to_ascii_lowercase()))
+}
+
+/// Gateways with one selector that claim one host of one port; each of them is told.
 fn conflicts(scene: &Scene<'_>, problems: &mut Problems) {
-    let mut claims: HashMap<(u32, &str, String), &Resource<Gateway>> = HashMap::new();
-    for gateway in &scene.documents.gateways {
-        for (index, server) in gateway.spec.servers.iter().enumerate() {
-            let Some(port) = &server.port else { continue };
-            let others: Vec<String> = server
-                .hosts
-                .iter()
-                .filter_map(|host| {
-                    let key = (port.number, server.bind.as_str(), host.to_ascii_lowercase());
-                    let earlier = claims.get(&key)?;
-                    let same = earlier.spec.selector == gateway.spec.selector && !std::ptr::eq(*earlier, gateway);
-                    same.then(|| format!("{}/{}", earlier.metadata.namespace, earlier.metadata.name))
-                })
-                .collect();
-            for host in &server.hosts {
-                claims.entry((port.number, server.bind.as_str(), host.to_ascii_lowercase())).or_insert(gateway);
-            }
-            if let Some(other) = others.first() {
-                let message =
-                    format!("gateway {other} has the same selector and claims the same host of port {}", port.number);
-                let field = format!("spec.servers[{index}].hosts");
-                // The order of age decides which of them serves, so nothing is undefined here.
-                problems.push(gateway.problem(code::CONFLICTING_GATEWAYS, Severity::Warning, field, message));
-            }
+    let mut claims: BTreeMap<Claim<'_>, Vec<&Resource<Gateway>>> = BTreeMap::new();
+    let servers =
+        scene.documents.gateways.iter().flat_map(|it| it.spec.servers.iter().enumerate().map(move |s| (it, s)));
+    for (gateway, (_, server)) in servers.clone() {
+        for key in server.hosts.iter().filter_map(|it| claim(gateway, server, it)) {
+            claims.entry(key).or_default().push(gateway);
         }
+    }
+    for (gateway, (index, server)) in servers {
+        let users = server.hosts.iter().filter_map(|it| claims.get(&claim(gateway, server, it)?)).flatten();
+        let Some(other) = users.into_iter().find(|it| !std::ptr::eq(**it, gateway)) else { continue };
+        let port = server.port.as_ref().map_or(0, |it| it.number);
+        let name = format!("{}/{}", other.metadata.namespace, other.metadata.name);
+        let message = format!("gateway {name} has the same selector and claims the same host of port {port}");
+        // The order of age decides which of them serves, so nothing is undefined here.
+        let field = format!("spec.servers[{index}].hosts");
+        problems.push(gateway.problem(code::CONFLICTING_GATEWAYS, Severity::Warning, field, message));
     }
 }
 
-/// One certificate in several gateways: a client may reuse its connection for the other's hosts.
+/// One certificate in several gateways of one selector: a client may reuse its connection for the other's hosts.
 fn certificates(scene: &Scene<'_>, problems: &mut Problems) {
-    let mut users: BTreeMap<&str, Vec<&Resource<Gateway>>> = BTreeMap::new();
+    type Use<'a> = (&'a BTreeMap<String, String>, &'a str);
+    let mut users: BTreeMap<Use<'_>, Vec<&Resource<Gateway>>> = BTreeMap::new();
     for gateway in &scene.documents.gateways {
-        let names: HashSet<&str> = gateway
-            .spec
-            .servers
-            .iter()
-            .filter_map(|it| it.tls.as_ref())
-            .flat_map(credential_names)
-            .map(|(_, name)| name)
-            .collect();
+        let names: HashSet<&str> =
+            gateway.spec.servers.iter().filter_map(|it| it.tls.as_ref()).flat_map(certificate_names).collect();
         for name in names {
-            users.entry(name).or_default().push(gateway);
+            users.entry((&gateway.spec.selector, name)).or_default().push(gateway);
         }
     }
-    for (name, gateways) in users.iter().filter(|(_, it)| it.len() > 1) {
+    for ((_, name), gateways) in users.iter().filter(|(_, it)| it.len() > 1) {
         for gateway in gateways {
             let message = format!(
                 "the certificate `{name}` is used by several gateways; clients that reuse a connection may get 404"
@@ -181,6 +176,13 @@ fn certificates(scene: &Scene<'_>, problems: &mut Problems) {
             problems.push(gateway.problem(code::DUPLICATE_CERTIFICATE, Severity::Warning, "spec.servers", message));
         }
     }
+}
+
+/// What a server shows: its credentials, or the files of its certificates.
+fn certificate_names(tls: &ServerTls) -> impl Iterator<Item = &str> {
+    let files = tls.tls_certificates.iter().map(|it| it.server_certificate.as_str());
+    let file = Some(tls.server_certificate.as_str());
+    credential_names(tls).map(|(_, name)| name).chain(file).chain(files).filter(|it| !it.is_empty())
 }
 
 /// VirtualServices that share a host of a gateway: their order decides.

@@ -35,6 +35,11 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
         let message = "PeerAuthentication has no impact at a gateway: its servers say their own TLS";
         problems.push(it.problem(code::INEFFECTIVE_POLICY, Severity::Warning, "spec", message));
     }
+    for it in &scene.documents.telemetries {
+        if let Some(selector) = &it.spec.selector {
+            is_ineffective(it, &selector.match_labels, problems);
+        }
+    }
     claims(scene, problems);
     telemetries(scene, problems);
 }
@@ -47,9 +52,7 @@ fn workloads<T>(
     problems: &mut Problems,
 ) {
     let Some(labels) = labels.filter(|it| !it.is_empty()) else { return };
-    if let Some(name) = labels.get(GATEWAY_NAME) {
-        let message = format!("ineffective selector on Kubernetes Gateway {name}: use targetRefs instead");
-        problems.push(policy.problem(code::INEFFECTIVE_SELECTOR, Severity::Warning, "spec.selector", message));
+    if is_ineffective(policy, labels, problems) {
         return;
     }
     let own = &scene.settings.node.labels;
@@ -62,6 +65,14 @@ fn workloads<T>(
         .problem(code::NO_WORKLOAD, Severity::Warning, "spec.selector", message)
         .help("set node.labels in GatewaySettings if the policy is meant for this gateway");
     problems.push(problem);
+}
+
+/// Whether a selector is one by a Gateway of the Gateway API, where only targetRefs select.
+fn is_ineffective<T>(policy: &Resource<T>, labels: &BTreeMap<String, String>, problems: &mut Problems) -> bool {
+    let Some(name) = labels.get(GATEWAY_NAME) else { return false };
+    let message = format!("ineffective selector on Kubernetes Gateway {name}: use targetRefs instead");
+    problems.push(policy.problem(code::INEFFECTIVE_SELECTOR, Severity::Warning, "spec.selector", message));
+    true
 }
 
 /// What a rate limit attaches to and nobody declares, or a namespace whose policies are not for this gateway.
@@ -118,25 +129,28 @@ fn claims(scene: &Scene<'_>, problems: &mut Problems) {
     }
 }
 
-/// Telemetries of one namespace that select the same workloads.
+/// Telemetries of one namespace that select the same workloads; each of them is told.
 fn telemetries(scene: &Scene<'_>, problems: &mut Problems) {
-    let mut seen: BTreeMap<(&str, String), &Resource<Telemetry>> = BTreeMap::new();
+    /// A namespace, and labels of workloads.
+    type Aim<'a> = (&'a str, BTreeMap<String, String>);
+    let mut users: BTreeMap<Aim<'_>, Vec<&Resource<Telemetry>>> = BTreeMap::new();
     for it in &scene.documents.telemetries {
         if !it.spec.target_refs.is_empty() || it.spec.target_ref.is_some() {
             continue;
         }
         let labels = it.spec.selector.as_ref().map(|it| it.match_labels.clone()).unwrap_or_default();
-        let key = (it.metadata.namespace.as_str(), format!("{labels:?}"));
-        let Some(earlier) = seen.get(&key) else {
-            seen.insert(key, it);
-            continue;
-        };
+        users.entry((&it.metadata.namespace, labels)).or_default().push(it);
+    }
+    for ((_, labels), telemetries) in users.iter().filter(|(_, it)| it.len() > 1) {
         let (code, what) = if labels.is_empty() {
             (code::SEVERAL_TELEMETRIES, "has no selector either")
         } else {
             (code::CONFLICTING_TELEMETRIES, "selects the same workloads")
         };
-        let message = format!("Telemetry {} of this namespace {what}", earlier.metadata.name);
-        problems.push(it.problem(code, Severity::Error, "spec.selector", message));
+        for it in telemetries {
+            let Some(other) = telemetries.iter().find(|other| !std::ptr::eq(**other, *it)) else { continue };
+            let message = format!("Telemetry {} of this namespace {what}", other.metadata.name);
+            problems.push(it.problem(code, Severity::Error, "spec.selector", message));
+        }
     }
 }

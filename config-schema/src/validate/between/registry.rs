@@ -14,9 +14,24 @@ pub(super) struct Declared<'a> {
     pub(super) ports: Vec<u32>,
     labels: Vec<&'a BTreeMap<String, String>>,
     pub(super) unresolved: bool,
+    /// Who may see it: the owners and `exportTo` of its documents.
+    exports: Vec<(&'a str, &'a [String])>,
 }
 
 impl Declared<'_> {
+    /// Whether documents of a namespace see it.
+    fn is_seen_from(&self, namespace: &str) -> bool {
+        self.exports.iter().any(|(owner, given)| {
+            given.is_empty()
+                || given.iter().any(|it| match it.as_str() {
+                    "*" => true,
+                    "." => *owner == namespace,
+                    "~" => false,
+                    name => name == namespace,
+                })
+        })
+    }
+
     /// Several documents may declare the same port of a host.
     fn add_ports(&mut self, ports: impl Iterator<Item = u32>) {
         for port in ports {
@@ -38,9 +53,11 @@ impl<'a> Registry<'a> {
     pub(super) fn of(documents: &'a Documents, cluster_domain: &str) -> Self {
         let mut hosts: HashMap<String, Declared<'_>> = HashMap::new();
         for entry in &documents.service_entries {
-            let ServiceEntry { hosts: names, ports, resolution, endpoints, workload_selector, .. } = &entry.spec;
+            let ServiceEntry { hosts: names, ports, resolution, endpoints, workload_selector, export_to, .. } =
+                &entry.spec;
             for name in names {
                 let declared = hosts.entry(name.to_ascii_lowercase()).or_default();
+                declared.exports.push((&entry.metadata.namespace, export_to));
                 declared.add_ports(ports.iter().map(|it| it.number));
                 declared.labels.extend(endpoints.iter().map(|it| &it.labels));
                 let selected = documents.workload_entries.iter().filter(|it| {
@@ -55,6 +72,7 @@ impl<'a> Registry<'a> {
         for service in &documents.services {
             let name = host::qualify(&service.metadata.name, &service.metadata.namespace, cluster_domain);
             let declared = hosts.entry(name).or_default();
+            declared.exports.push((&service.metadata.namespace, &[]));
             declared.add_ports(service.spec.ports.iter().map(|it| it.port));
         }
         let mut rules: HashMap<String, Vec<_>> = HashMap::new();
@@ -68,6 +86,11 @@ impl<'a> Registry<'a> {
     /// The declaration of a host: its own, or the longest wildcard over it.
     pub(super) fn find(&self, name: &str) -> Option<&Declared<'a>> {
         host::widening(name).find_map(|it| self.hosts.get(&it))
+    }
+
+    /// The same, among those that documents of a namespace see.
+    pub(super) fn find_from(&self, namespace: &str, name: &str) -> Option<&Declared<'a>> {
+        host::widening(name).find_map(|it| self.hosts.get(&it).filter(|it| it.is_seen_from(namespace)))
     }
 
     /// Whether any declared host is one that `pattern` matches.
