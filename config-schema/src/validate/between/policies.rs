@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use super::Scene;
 use crate::document::{Metadata, Resource};
+use crate::istio::gateway::Gateway;
 use crate::istio::shared::selects;
 use crate::istio::telemetry::Telemetry;
+use crate::istio::virtual_service::VirtualService;
 use crate::native::rate_limit_policy::{RateLimitPolicy, RateLimitTarget};
 use crate::problem::{Problems, Severity, code};
+use crate::value::host;
 
 /// Prefix of header names that stand for a claim of the request's token.
 const CLAIMS: &str = "@request.auth.claims";
@@ -105,28 +108,42 @@ fn rate_limit_targets(scene: &Scene<'_>, policy: &Resource<RateLimitPolicy>, pro
     }
 }
 
-/// Routing by claims, and no document that checks tokens.
+/// Routing by claims, and no document that checks tokens for the gateways of the routes.
 fn claims(scene: &Scene<'_>, problems: &mut Problems) {
-    if !scene.documents.request_authentications.is_empty() {
-        return;
-    }
     for service in &scene.documents.virtual_services {
         for (rule, http) in service.spec.http.iter().enumerate() {
             for (index, it) in http.matches.iter().enumerate() {
-                let Some(key) = it
-                    .headers
-                    .keys()
-                    .chain(it.without_headers.keys())
-                    .find(|it| it.to_ascii_lowercase().starts_with(CLAIMS))
-                else {
+                let keys = it.headers.keys().chain(it.without_headers.keys());
+                let Some(key) = keys.into_iter().find(|it| it.to_ascii_lowercase().starts_with(CLAIMS)) else {
                     continue;
                 };
+                if checks_tokens(scene, service) {
+                    continue;
+                }
                 let message = format!("routes by `{key}`, but no RequestAuthentication checks tokens");
                 let field = format!("spec.http[{rule}].match[{index}].headers");
                 problems.push(service.problem(code::CLAIMS_WITHOUT_AUTHENTICATION, Severity::Error, field, message));
             }
         }
     }
+}
+
+/// Whether a RequestAuthentication selects the workloads of one of a VirtualService's gateways.
+fn checks_tokens(scene: &Scene<'_>, service: &Resource<VirtualService>) -> bool {
+    let names = service.spec.gateways.iter().map(|it| host::split_namespace(it, &service.metadata.namespace));
+    let bound: Vec<_> = names
+        .filter_map(|(namespace, name)| {
+            let is_it = |it: &&Resource<Gateway>| it.metadata.namespace == namespace && it.metadata.name == name;
+            scene.documents.gateways.iter().find(is_it)
+        })
+        .collect();
+    scene.documents.request_authentications.iter().any(|policy| {
+        let Some(selector) = policy.spec.selector.as_ref().filter(|it| !it.match_labels.is_empty()) else {
+            return true;
+        };
+        selects(&selector.match_labels, &scene.settings.node.labels)
+            || bound.iter().any(|it| selects(&selector.match_labels, &it.spec.selector))
+    })
 }
 
 /// Telemetries of one namespace that select the same workloads; each of them is told.
