@@ -1,6 +1,6 @@
 # Everything a developer runs; CI runs the same.
 
-.PHONY: demo test check docs release bench
+.PHONY: demo test check docs clients release bench
 
 ## Builds and runs a gateway with two echo upstreams, and prints requests to try.
 demo:
@@ -20,6 +20,11 @@ check:
 docs:
 	cargo run -p gateway -- schema --compatibility > docs/compatibility.md
 	UPDATE=1 cargo test -p gateway --test e2e problems::
+
+## Sends the clients of this machine (curl, git, pip, npm, Java, gRPC) through the forward proxy.
+clients:
+	cargo build -p gateway
+	python3 tests/clients/run.py --sluice target/debug/sluice
 
 ## Builds target/sluice as it is shipped: trained by the benchmarks' loads, which costs a second build.
 release:

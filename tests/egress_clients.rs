@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::egress::{INTERNET, entry, names, own, proxy};
 use crate::harness::tls::{Authority, server};
-use crate::harness::{Gateway, Upstream, wait_for};
+use crate::harness::{Client, Gateway, Upstream, wait_for};
 
 /// Sends back what it gets.
 fn echo() -> SocketAddr {
@@ -49,6 +49,30 @@ async fn through(mut up: h2::SendStream<Bytes>, mut down: h2::RecvStream, size: 
 
 mod inside {
     use super::*;
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
+    fn tunnels_are_asked_for_as_clients_do() {
+        let port = echo().port();
+        let names = names(&[("a.test", [127, 0, 0, 1])]);
+        let entries = entry("a.test", port, "TCP", "resolution: DNS");
+        let gateway = Gateway::start(&(proxy(&names, INTERNET, "") + &entries));
+        for (head, status) in [
+            // Python's, before 3.12.
+            (format!("CONNECT a.test:{port} HTTP/1.0\r\n\r\n"), 200),
+            // Java's.
+            (format!("CONNECT a.test:{port} HTTP/1.1\r\nHost: a.test\r\n\r\n"), 200),
+            (format!("CONNECT a.test:{port} HTTP/1.1\r\nHost: b.test\r\n\r\n"), 400),
+            (format!("CONNECT a.test:{port} HTTP/1.1\r\n\r\n"), 400),
+            ("CONNECT other.test:443 HTTP/1.0\r\n\r\n".to_owned(), 403),
+            ("GET http://a.test/ HTTP/1.0\r\nHost: a.test\r\n\r\n".to_owned(), 426),
+        ] {
+            let answer = Client::connect(gateway.address(8081)).send(&head);
+            assert_eq!(answer.status, status, "{head}");
+        }
+        let line = "\"CONNECT other.test:443 HTTP/1.0\" 403 ";
+        wait_for("its line", || gateway.output().contains(line).then_some(()));
+    }
 
     #[test]
     #[ignore = "runs in a network namespace"]

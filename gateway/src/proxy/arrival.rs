@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Method, header};
+use http::{Method, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -54,11 +54,13 @@ pub(super) fn open(session: &mut Session, exchange: &mut Exchange) -> Flow<Opene
     let target = target(request, exchange)?;
     let authority = authority(request, exchange)?;
     check_purpose(request, exchange)?;
-    // HTTP/2 names it in the URI, which whoever changes the path makes anew.
-    if !request.headers.contains_key(header::HOST) && request.insert_header(header::HOST, authority.as_str()).is_err() {
+    // HTTP/2 names it in the URI, which whoever changes the path makes anew; for a tunnel `Host` may say less.
+    let says_less = request.method == Method::CONNECT || !request.headers.contains_key(header::HOST);
+    if says_less && request.insert_header(header::HOST, authority.as_str()).is_err() {
         return refuse(exchange, Reason::MalformedHead);
     }
-    if request.raw_path() != target.as_bytes() && request.set_raw_path(target.as_bytes()).is_err() {
+    let changes = request.method != Method::CONNECT && request.raw_path() != target.as_bytes();
+    if changes && request.set_raw_path(target.as_bytes()).is_err() {
         return refuse(exchange, Reason::BadPath);
     }
     let scheme = identify(request, exchange);
@@ -211,7 +213,10 @@ fn authority(request: &RequestHeader, exchange: &mut Exchange) -> Flow<String> {
     let from_field = fields.next().map(header::HeaderValue::as_bytes);
     let several = fields.next().is_some();
     let contradict = matches!((from_uri, from_field), (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b));
-    match from_uri.or(from_field) {
+    // The guard has compared it with the field, which may say less.
+    let is_target = request.method == Method::CONNECT && request.version != Version::HTTP_2;
+    let from_target = is_target.then(|| request.raw_path());
+    match from_target.or(from_uri).or(from_field) {
         Some(it) if host::is_valid(it) && !several && !contradict => {
             Flow::Continue(String::from_utf8_lossy(it).into_owned())
         }

@@ -77,6 +77,23 @@ pub fn judge(head: &[u8], role: Role) -> Result<Framing, Reason> {
 struct RequestLine<'a> {
     authority: Option<&'a [u8]>,
     is_connect: bool,
+    /// HTTP/1.0, which knows no `Host`.
+    is_old: bool,
+}
+
+impl RequestLine<'_> {
+    /// Whether a `Host` says the same; of a tunnel it may leave out the port (as Java's does).
+    fn agrees(&self, host: Option<&[u8]>) -> bool {
+        match (self.authority, host) {
+            (_, None) => self.is_old,
+            (None, Some(_)) => true,
+            (Some(authority), Some(host)) if authority.eq_ignore_ascii_case(host) => true,
+            (Some(authority), Some(host)) => {
+                let colon = authority.iter().rposition(|it| *it == b':').filter(|_| self.is_connect);
+                colon.and_then(|at| authority.get(..at)).is_some_and(|it| it.eq_ignore_ascii_case(host))
+            }
+        }
+    }
 }
 
 fn request_line(line: &[u8], role: Role) -> Result<RequestLine<'_>, Reason> {
@@ -88,12 +105,16 @@ fn request_line(line: &[u8], role: Role) -> Result<RequestLine<'_>, Reason> {
     if method.is_empty() || !method.iter().all(|it| is_token(*it)) || method.iter().any(u8::is_ascii_lowercase) {
         return Err(Reason::MalformedHead);
     }
-    match version {
-        b"HTTP/1.1" => {}
-        b"HTTP/1.0" => return Err(Reason::OldProtocol),
+    let is_old = match version {
+        b"HTTP/1.1" => false,
+        b"HTTP/1.0" => true,
         _ => return Err(Reason::MalformedHead),
+    };
+    // Clients that ask for tunnels in the old version are many (Python's is one), and a tunnel has no version.
+    if is_old && (role != Role::Proxy || method != b"CONNECT") {
+        return Err(Reason::OldProtocol);
     }
-    target_form(method, target, role)
+    Ok(RequestLine { is_old, ..target_form(method, target, role)? })
 }
 
 /// Origin, absolute, authority or asterisk form, whichever the method allows (RFC 9112 §3.2).
@@ -103,7 +124,7 @@ fn target_form<'a>(method: &[u8], target: &'a [u8], role: Role) -> Result<Reques
     }
     if method == b"CONNECT" {
         return match (host::is_valid(target), role) {
-            (true, Role::Proxy) => Ok(RequestLine { authority: Some(target), is_connect: true }),
+            (true, Role::Proxy) => Ok(RequestLine { authority: Some(target), is_connect: true, is_old: false }),
             (true, Role::Server) => Err(Reason::ConnectRefused),
             (false, _) => Err(Reason::MalformedHead),
         };
@@ -114,13 +135,13 @@ fn target_form<'a>(method: &[u8], target: &'a [u8], role: Role) -> Result<Reques
     }
     if target == b"*" {
         return if method == b"OPTIONS" {
-            Ok(RequestLine { authority: None, is_connect: false })
+            Ok(RequestLine { authority: None, is_connect: false, is_old: false })
         } else {
             Err(Reason::MalformedHead)
         };
     }
     if target.starts_with(b"/") {
-        return Ok(RequestLine { authority: None, is_connect: false });
+        return Ok(RequestLine { authority: None, is_connect: false, is_old: false });
     }
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (head, rest) = target.split_at_checked(scheme.len())?;
@@ -129,7 +150,7 @@ fn target_form<'a>(method: &[u8], target: &'a [u8], role: Role) -> Result<Reques
     let authority = rest.and_then(|it| it.split(|it| matches!(it, b'/' | b'?')).next());
     match authority {
         Some(authority) if host::is_valid(authority) => {
-            Ok(RequestLine { authority: Some(authority), is_connect: false })
+            Ok(RequestLine { authority: Some(authority), is_connect: false, is_old: false })
         }
         Some(_) | None => Err(Reason::MalformedHead),
     }
@@ -200,8 +221,7 @@ impl<'a> Fields<'a> {
     }
 
     fn framing(&self, request: RequestLine<'_>) -> Result<Framing, Reason> {
-        let host = self.host.ok_or(Reason::MalformedHead)?;
-        if request.authority.is_some_and(|it| !it.eq_ignore_ascii_case(host)) {
+        if !request.agrees(self.host) {
             return Err(Reason::MalformedHead);
         }
         if request.is_connect && (self.chunked || self.length.is_some_and(|it| it > 0)) {
@@ -315,7 +335,13 @@ mod tests {
             |line: &str, host: &str| judge(format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes(), Role::Proxy);
         assert_eq!(judged("CONNECT a:443", "a:443"), Ok(Framing::Empty));
         assert_eq!(judged("GET HTTP://a/x", "a"), Ok(Framing::Empty));
-        assert_eq!(judged("CONNECT a:443", "b:443"), Err(Reason::MalformedHead));
+        assert_eq!(judged("CONNECT a:443", "A"), Ok(Framing::Empty));
+        for host in ["b:443", "b", "a:80", "a:"] {
+            assert_eq!(judged("CONNECT a:443", host), Err(Reason::MalformedHead), "{host}");
+        }
+        assert_eq!(judge(b"CONNECT a:443 HTTP/1.0\r\n\r\n", Role::Proxy), Ok(Framing::Empty));
+        assert_eq!(judge(b"CONNECT a:443 HTTP/1.1\r\n\r\n", Role::Proxy), Err(Reason::MalformedHead));
+        assert_eq!(judge(b"GET http://a/ HTTP/1.0\r\nHost: a\r\n\r\n", Role::Proxy), Err(Reason::OldProtocol));
         assert_eq!(judged("CONNECT *", "a"), Err(Reason::MalformedHead));
         for line in ["GET /", "GET https://a/", "OPTIONS *"] {
             assert_eq!(judged(line, "a"), Err(Reason::Egress(EgressFault::NoTarget)), "{line}");
