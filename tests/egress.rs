@@ -484,6 +484,22 @@ mod inside {
 
     #[test]
     #[ignore = "runs in a network namespace"]
+    fn a_tunnel_ends_some_time_after_its_destination_is_gone() {
+        let port = listener().0.port();
+        let names = names(&[("a.test", [127, 0, 0, 1]), ("b.test", [127, 0, 0, 1])]);
+        let base = proxy(&names, "  egress: {allowedAddresses: [127.0.0.0/8], revocationGrace: 100ms}", "");
+        let [a, b] = ["a.test", "b.test"].map(|it| entry(it, port, "TCP", "resolution: DNS"));
+        let gateway = Gateway::start(&(base.clone() + &a + &b));
+        let [mut gone, mut stays] = ["a.test", "b.test"].map(|it| tunnel(&gateway, &format!("{it}:{port}")));
+        assert_eq!(gateway.reload(&(base + &b))["success"], true);
+        assert_eq!(gone.read(&mut [0]).unwrap_or(0), 0, "it is closed");
+        stays.write_all(b"still here").unwrap();
+        stays.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+        assert!(stays.read(&mut [0]).is_err(), "nobody closed it");
+    }
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
     fn secrets_go_to_their_hosts_and_to_nobody_else() {
         let upstream = Upstream::echo("far");
         let port = upstream.address().port();

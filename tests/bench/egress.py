@@ -1,4 +1,4 @@
-"""Measures tunnels (CONNECT) of the forward proxy beside squid: what a MiB and a new tunnel cost in CPU.
+"""Measures tunnels (CONNECT) of the forward proxy beside squid and a bare copy: what a MiB and a new tunnel cost in CPU.
 
 Everything runs on loopback; the tunnels lead to an nginx of the benchmark's own.
 """
@@ -72,6 +72,10 @@ def squid(folder, port, backend, _):
     return ["squid", "-N", "-f", str(config)]
 
 
+def plain(_, port, backend, __, binary):
+    return [os.path.abspath(binary), str(port), str(backend)]
+
+
 def carry(port, backend):
     """Carries the file through tunnels; the MiB that came."""
     command = ["taskset", "-c", bench.LOAD_CORE, "curl", "-s", "-p", "-x", f"http://127.0.0.1:{port}", "-o", "/dev/null",
@@ -97,6 +101,7 @@ def open_close(port, backend):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sluice", required=True)
+    parser.add_argument("--plain", help="the example plain_copy")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     folder.chmod(0o755)  # nginx reads the file as nobody
@@ -104,8 +109,9 @@ def main():
     os.sched_setaffinity(0, {int(bench.LOAD_CORE)})
     try:
         print(f"{'':8} {'MiB/s':>8} {'us CPU/MiB':>11} {'tunnels/s':>10} {'us CPU/tunnel':>14}")
-        for name, make in (("squid", squid), ("sluice", sluice)):
-            if name == "squid" and not shutil.which("squid"):
+        bare = lambda *it: plain(*it, options.plain)
+        for name, make in (("squid", squid), ("copy", bare), ("sluice", sluice)):
+            if (name == "squid" and not shutil.which("squid")) or (name == "copy" and not options.plain):
                 continue
             port = bench.free_port()
             process = bench.start(bench.PROXY_CORE, make(folder, port, backend, os.path.abspath(options.sluice)), folder, name)

@@ -21,5 +21,6 @@ python3 tests/bench/bench.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice
 python3 tests/bench/tls.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice"
 python3 tests/bench/access.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice"
 python3 tests/bench/limits.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice"
-python3 tests/bench/egress.py --sluice "$sluice"
+cargo build --release -p gateway --example plain_copy
+python3 tests/bench/egress.py --sluice "$sluice" --plain target/release/examples/plain_copy
 cargo bench -p gateway

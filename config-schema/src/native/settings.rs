@@ -256,6 +256,8 @@ pub struct EgressSettings {
     pub max_duration: Option<Duration>,
     /// Bound on connecting; default 5s.
     pub connect_timeout: Option<Duration>,
+    /// How long a tunnel lasts whose destination is not allowed any more; default 30s.
+    pub revocation_grace: Option<Duration>,
 }
 
 /// What must be said in tunnels.

@@ -116,13 +116,21 @@ fn fetching(check: &mut Check<'_, GatewaySettings>, settings: &JwksSettings) {
 }
 
 fn egress(check: &mut Check<'_, GatewaySettings>, it: &EgressSettings) {
-    let EgressSettings { allowed_addresses, tls_in_tunnel: _, idle_timeout, max_duration, connect_timeout } = it;
+    let EgressSettings {
+        allowed_addresses,
+        tls_in_tunnel: _,
+        idle_timeout,
+        max_duration,
+        connect_timeout,
+        revocation_grace,
+    } = it;
     for (index, network) in allowed_addresses.iter().enumerate() {
         check.expect(format_args!("spec.egress.allowedAddresses[{index}]"), network.parse::<Cidr>().map(|_| ()));
     }
     check.at_least_1ms("spec.egress.idleTimeout", *idle_timeout);
     check.at_least_1ms("spec.egress.maxDuration", *max_duration);
     check.at_least_1ms("spec.egress.connectTimeout", *connect_timeout);
+    check.at_least_1ms("spec.egress.revocationGrace", *revocation_grace);
 }
 
 fn redis(check: &mut Check<'_, GatewaySettings>, it: &RedisSettings) {

@@ -32,6 +32,8 @@ const PROXY: &str = "HTTP_PROXY";
 const SECURE_PROXY: &str = "HTTPS_PROXY";
 /// Longest silence in a tunnel, when the settings do not say.
 const IDLE: Duration = Duration::from_secs(600);
+/// How long a tunnel lasts whose destination is not allowed any more, when the settings do not say.
+const GRACE: Duration = Duration::from_secs(30);
 /// Bound on connecting, when the settings do not say.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -222,7 +224,14 @@ pub(super) fn networks(written: &[String]) -> Vec<Network> {
 
 /// How tunnels behave: of several bounds the narrowest holds.
 fn tunnels(settings: &EgressSettings, policies: &[&Resource<EgressPolicy>]) -> TunnelTerms {
-    let EgressSettings { allowed_addresses: _, tls_in_tunnel, idle_timeout, max_duration, connect_timeout } = settings;
+    let EgressSettings {
+        allowed_addresses: _,
+        tls_in_tunnel,
+        idle_timeout,
+        max_duration,
+        connect_timeout,
+        revocation_grace,
+    } = settings;
     let narrowest =
         |of: fn(&TunnelBounds) -> Option<Duration>| policies.iter().filter_map(|it| of(&it.spec.tunnels)).min();
     let at_most = |of: fn(&TunnelBounds) -> u32| {
@@ -237,6 +246,7 @@ fn tunnels(settings: &EgressSettings, policies: &[&Resource<EgressPolicy>]) -> T
         idle: narrowest(|it| it.idle_timeout.map(|it| it.0)).or(idle_timeout.map(|it| it.0)).unwrap_or(IDLE),
         age: narrowest(|it| it.max_duration.map(|it| it.0)).or(max_duration.map(|it| it.0)),
         connect: connect_timeout.map_or(CONNECT, |it| it.0),
+        grace: revocation_grace.map_or(GRACE, |it| it.0),
         bytes: policies.iter().map(|it| it.spec.tunnels.max_bytes).filter(|it| *it > 0).min(),
         at_once: (at_most(|it| it.per_client), at_most(|it| it.per_host)),
     }

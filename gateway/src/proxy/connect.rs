@@ -5,6 +5,7 @@
 //! from Pingora, which knows no tunnels; a stand-in that remembers the head stays with it,
 //! so that the exchange is logged and counted like any other.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,9 +39,7 @@ use crate::telemetry::series::DestinationLabels;
 const HELLO: Duration = Duration::from_secs(5);
 /// Port that carries TLS where nobody says what it carries.
 const HTTPS_PORT: u16 = 443;
-/// How long a tunnel lasts whose destination is not allowed any more.
-const GRACE: Duration = Duration::from_secs(30);
-/// How often that is looked at.
+/// How often it is looked whether a tunnel's destination is still allowed.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Carries a tunnel until it ends, or says why there is none.
@@ -186,12 +185,12 @@ async fn tell(stream: &mut TunnelIo, bytes: &[u8]) {
 }
 
 /// A connection to the first vetted address that answers.
-async fn dial(plan: &Plan, terms: TunnelTerms) -> Result<TcpStream, Reason> {
+async fn dial(plan: &Plan, terms: TunnelTerms) -> Result<(TcpStream, SocketAddr), Reason> {
     for address in &plan.addresses {
         if let Ok(Ok(stream)) = tokio::time::timeout(terms.connect, TcpStream::connect(address)).await {
             // Only a matter of speed.
             stream.set_nodelay(true).unwrap_or_default();
-            return Ok(stream);
+            return Ok((stream, *address));
         }
     }
     Err(Reason::ConnectFailure)
@@ -200,13 +199,12 @@ async fn dial(plan: &Plan, terms: TunnelTerms) -> Result<TcpStream, Reason> {
 /// Passes bytes both ways until the tunnel ends.
 async fn carry(
     exchange: &mut Exchange,
-    (stream, mut upstream): (TunnelIo, TcpStream),
+    (stream, (mut upstream, endpoint)): (TunnelIo, (TcpStream, SocketAddr)),
     early: Bytes,
     (plan, gateway): (Plan, &Gateway),
 ) {
-    let endpoint = upstream.peer_addr().ok();
     let leaving = exchange.leaving.get_or_insert_default();
-    leaving.endpoint = endpoint;
+    leaving.endpoint = Some(endpoint);
     let labels =
         DestinationLabels::Cluster { name: &leaving.cluster, host: &leaving.host, namespace: &leaving.namespace };
     let counters = gateway.telemetry.tcp.counters(labels);
@@ -237,10 +235,11 @@ async fn carry(
 
 /// Ends some time after a configuration does not allow the destination any more.
 async fn revoked(live: &Arc<Live>, key: Option<ListenerKey>, plan: &Plan) {
+    let grace = plan.ways.tunnels.grace;
     let mut generation = live.pin().generation;
     let mut since: Option<tokio::time::Instant> = None;
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(LOOK.min(grace)).await;
         let snapshot = live.pin();
         if snapshot.generation != generation {
             generation = snapshot.generation;
@@ -251,7 +250,7 @@ async fn revoked(live: &Arc<Live>, key: Option<ListenerKey>, plan: &Plan) {
             });
             since = if allowed { None } else { Some(since.unwrap_or_else(tokio::time::Instant::now)) };
         }
-        if since.is_some_and(|it| it.elapsed() >= GRACE) {
+        if since.is_some_and(|it| it.elapsed() >= grace) {
             return;
         }
     }

@@ -54,6 +54,8 @@ pub struct TunnelTerms {
     pub age: Option<Duration>,
     /// Bound on connecting.
     pub connect: Duration,
+    /// How long one lasts whose destination is not allowed any more.
+    pub grace: Duration,
     /// Most bytes in each direction.
     pub bytes: Option<u64>,
     /// Most tunnels of a client, and to a host; 0 is no bound.
