@@ -18,9 +18,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::clusters::Clusters;
 use super::matches::broken;
 use super::registry::root_namespace;
+use crate::filter::descriptor_limit::patches::Patch;
 use crate::filter::descriptor_limit::service::LimitService;
 use crate::filter::descriptor_limit::tree::{Node, Tree, WindowLimit};
-use crate::filter::descriptor_limit::{Bucket, DescriptorLimits, Entry, Global, Local, Patch, Refusal};
+use crate::filter::descriptor_limit::{Bucket, DescriptorLimits, Entry, Global, Local, Refusal};
 use crate::filter::fault::{Share, WHOLE};
 use crate::quota::gcra::Limit;
 use crate::routing::route::Target;
@@ -56,7 +57,7 @@ pub(super) fn lower(config: &Config, clusters: &mut Clusters<'_>) -> Result<Desc
             }
         }
     }
-    out.patches = patches.into();
+    out.patches = patches.into_iter().collect();
     Ok(out)
 }
 

@@ -8,12 +8,14 @@
 
 pub mod action;
 pub mod counted;
+pub mod patches;
 pub mod service;
 pub mod tree;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use self::action::Action;
+use self::patches::Patches;
 use self::service::LimitService;
 use self::tree::Tree;
 use super::fault::Share;
@@ -27,7 +29,7 @@ pub struct DescriptorLimits {
     /// Buckets of this process, for requests without one of their own.
     pub local: Option<Local>,
     /// What virtual hosts and routes say.
-    pub patches: Box<[Patch]>,
+    pub patches: Patches,
 }
 
 /// The limits of a domain.
@@ -94,21 +96,6 @@ pub struct Bucket {
     pub limit: Limit,
 }
 
-/// What a virtual host or a route says.
-#[derive(Debug)]
-pub struct Patch {
-    /// `host:port` of the virtual host; any when absent.
-    pub host: Option<Box<str>>,
-    /// Name of the route; absent is the virtual host's own.
-    pub route: Option<Box<str>>,
-    /// Entries of descriptors.
-    pub entries: Box<[Entry]>,
-    /// Whether a route asks for its host's entries too.
-    pub includes_host: bool,
-    /// A bucket of its own.
-    pub local: Option<Local>,
-}
-
 /// What makes one descriptor.
 #[derive(Debug)]
 pub struct Entry {
@@ -125,20 +112,12 @@ impl DescriptorLimits {
     }
 
     /// Entries for requests of a route.
-    pub fn entries<'a>(&'a self, host: &'a str, route: &'a str) -> impl Iterator<Item = &'a Entry> {
-        let of_host = move |it: &&Patch| it.host.as_deref().is_none_or(|it| it == host);
-        let of_route = move |it: &&Patch| of_host(it) && it.route.as_deref() == Some(route) && !it.entries.is_empty();
-        let own = self.patches.iter().filter(of_route);
-        let asks_host = self.patches.iter().filter(of_route).all(|it| it.includes_host);
-        let hosts = self.patches.iter().filter(move |it| asks_host && it.route.is_none() && of_host(it));
-        own.chain(hosts).flat_map(|it| &it.entries)
+    pub fn entries<'a>(&'a self, host: &str, route: &str) -> impl Iterator<Item = &'a Entry> {
+        self.patches.entries(host, route)
     }
 
     /// The buckets for requests of a route: its own, its host's, or everybody's.
     pub fn local(&self, host: &str, route: &str) -> Option<&Local> {
-        let of_host = |it: &&Patch| it.host.as_deref().is_none_or(|it| it == host) && it.local.is_some();
-        let own = self.patches.iter().filter(of_host).find(|it| it.route.as_deref() == Some(route));
-        let found = own.or_else(|| self.patches.iter().filter(of_host).find(|it| it.route.is_none()));
-        found.and_then(|it| it.local.as_ref()).or(self.local.as_ref())
+        self.patches.local(host, route).or(self.local.as_ref())
     }
 }
