@@ -63,6 +63,27 @@ fn replicas_share_a_limit_and_remember_refusals() {
     assert_eq!(statuses(&two, "dan", 6), [200, 200, 200, 200, 200, 429]);
 }
 
+/// Moves what a key remembers by these seconds, which is what a jump of the server's clock the other way does.
+const JUMP: &str = "local d, s, w = struct.unpack('<ddd', redis.call('GET', KEYS[1])) redis.call('SET', KEYS[1], struct.pack('<ddd', d, s + ARGV[1] * 1000000, w), 'KEEPTTL') return 'moved'";
+
+#[test]
+fn a_clock_of_redis_that_jumps_refuses_nobody_for_long() {
+    let (upstream, redis) = (Upstream::echo("a"), Redis::start());
+    let gateway = Gateway::start(&with_redis(&upstream, &url(&redis), &policy("p", HOURLY)));
+    for (user, jump, after) in [
+        // Back: what was used stays used, and no more than that.
+        ("ann", "86400", [200, 200, 429, 429, 429, 429]),
+        // Forth: an hour is over.
+        ("bob", "-86400", [200, 200, 200, 200, 200, 429]),
+    ] {
+        assert_eq!(statuses(&gateway, user, 3), [200; 3]);
+        let key = redis.cli(&["KEYS", "sluice:1:*"]);
+        assert_eq!(redis.cli(&["EVAL", JUMP, "1", &key, jump]), "moved");
+        assert_eq!(statuses(&gateway, user, 6), after, "{user}");
+        redis.cli(&["DEL", &key]);
+    }
+}
+
 /// Asks as fast as it gets answers; the number that was admitted, and how long it took.
 fn hammer(gateways: &[Gateway], clients: usize, time: Duration) -> (u64, Duration) {
     let (admitted, stops) = (AtomicU64::new(0), AtomicBool::new(false));

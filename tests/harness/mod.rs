@@ -107,6 +107,15 @@ pub(crate) fn routes(host: &str, rules: &str) -> String {
     )
 }
 
+/// Gives a command a clock that a file sets forward or back, as `+1d`; only the wall clock, not the passing of time.
+pub(crate) fn by_clock(command: &mut Command, clock: &Path) {
+    let folders = fs::read_dir("/usr/lib").unwrap().map(|it| it.unwrap().path());
+    let mut libraries = folders.map(|it| it.join("faketime/libfaketimeMT.so.1"));
+    let library = libraries.find(|it| it.exists()).expect("libfaketime is there: make tools");
+    command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock);
+    command.envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")]);
+}
+
 /// A running gateway.
 pub(crate) struct Gateway {
     _running: quiet::Running,
@@ -141,18 +150,13 @@ impl Gateway {
         Self::spawn(folder, &[], command)
     }
 
-    /// Starts it with a clock that a file sets forward or back, as `+1d`; only the wall clock, not the passing of time.
+    /// Starts it with a clock that a file sets.
     #[track_caller]
     pub(crate) fn start_by_clock(config: &str, clock: &Path) -> Self {
         let folder = Folder::new();
         folder.write("config.yaml", config);
-        let of_system = |it: &Path| it.join("faketime/libfaketimeMT.so.1");
-        let folders = fs::read_dir("/usr/lib").unwrap().map(|it| it.unwrap().path());
-        let library =
-            folders.map(|it| of_system(&it)).find(|it| it.exists()).expect("libfaketime is there: make tools");
         let mut command = sluice();
-        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock);
-        command.envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")]);
+        by_clock(&mut command, clock);
         Self::spawn(folder, &[], command)
     }
 
