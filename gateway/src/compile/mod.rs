@@ -57,6 +57,9 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
     let limits = rate_limit::RateLimits::lower(config)?;
     let mut listeners = listeners::compile(config, &limits, &mut clusters, &mut tls_servers)?;
     listeners.extend(egress::listeners(config, &mut clusters, &mut tls_servers)?);
+    // What a Gateway and a Sidecar both want is the Gateway's.
+    listeners.sort_by_key(|it| it.wanted.key);
+    listeners.dedup_by_key(|it| it.wanted.key);
     let keys: Vec<ListenerKey> = listeners.iter().map(|it| it.wanted.key).collect();
     let retired = before
         .into_iter()

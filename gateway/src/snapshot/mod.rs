@@ -43,7 +43,7 @@ pub struct Snapshot {
     pub generation: u64,
     /// When it was compiled.
     pub compiled: SystemTime,
-    /// The ports it serves.
+    /// The ports it serves, in the order of their keys.
     pub listeners: Vec<Arc<Listener>>,
     /// Ports that the configuration before had and this one has not; their connections may
     /// still bring a request before they see that they shall end.
@@ -207,7 +207,10 @@ impl Service {
 impl Snapshot {
     /// The listener of a connection, also of one that shall end.
     pub fn listener(&self, key: ListenerKey) -> Option<&Arc<Listener>> {
-        self.listeners.iter().chain(&self.retired).find(|it| it.wanted.key == key)
+        match self.listeners.binary_search_by_key(&key, |it| it.wanted.key) {
+            Ok(index) => self.listeners.get(index),
+            Err(_) => self.retired.iter().find(|it| it.wanted.key == key),
+        }
     }
 }
 
