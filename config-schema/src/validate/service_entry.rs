@@ -4,12 +4,15 @@ use std::collections::HashSet;
 
 use super::check::{Check, PROTOCOLS};
 use crate::document::Resource;
-use crate::istio::service_entry::{Resolution, ServiceEntry, ServicePort};
+use crate::istio::service_entry::{Location, Resolution, ServiceEntry, ServicePort};
 use crate::istio::workload_entry::WorkloadEntry;
 use crate::problem::{Problems, Severity, code};
 use crate::value::{Cidr, host};
 
 type Checked<'a, 'b> = &'a mut Check<'b, ServiceEntry>;
+
+/// Label by which a document asks for a waypoint.
+const USE_WAYPOINT: &str = "istio.io/use-waypoint";
 
 pub(super) fn check(resource: &Resource<ServiceEntry>, problems: &mut Problems) {
     let mut check = Check::new(resource, problems);
@@ -181,6 +184,10 @@ fn dynamic(check: Checked<'_, '_>, entry: &ServiceEntry) {
     }
     if !entry.addresses.is_empty() {
         check.error("spec.addresses", "DYNAMIC_DNS cannot have addresses");
+    }
+    // Istio's waypoints do not look names up that are inside.
+    if entry.location == Some(Location::MeshInternal) && check.resource.metadata.labels.contains_key(USE_WAYPOINT) {
+        check.error("spec.location", "DYNAMIC_DNS behind a waypoint must be MESH_EXTERNAL");
     }
     for (index, port) in entry.ports.iter().enumerate() {
         if !matches!(
