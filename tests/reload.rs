@@ -85,6 +85,29 @@ fn reloads_leave_no_descriptors_and_no_memory_behind() {
 }
 
 #[test]
+fn ten_thousand_routes_cost_little_memory() {
+    const BOUND: u64 = 80 << 20;
+    let upstream = Upstream::echo("a");
+    let rules: String = (0..10_000)
+        .map(|it| {
+            format!("  - match: [{{uri: {{prefix: /r{it}/}}}}]\n    route: [{{destination: {{host: a.test}}}}]\n")
+        })
+        .collect();
+    let config = |mark: u32| {
+        settings("")
+            + &gateway(&[80])
+            + &service("a", "HTTP", &[upstream.address()])
+            + &routes(&format!("h{mark}"), &rules)
+    };
+    let running = Gateway::start(&config(0));
+    for mark in 1..4 {
+        assert_eq!(running.reload(&config(mark))["success"], true);
+        assert_eq!(running.get(&format!("h{mark}"), "/r9999/x").status, 200);
+    }
+    wait_for("what only the reloads needed is given back", || (running.resident_bytes() <= BOUND).then_some(()));
+}
+
+#[test]
 fn a_gateway_that_was_killed_leaves_nothing_that_hinders_the_next() {
     let upstream = Upstream::echo("a");
     let mut gateway = Gateway::start(&marked(0, &upstream));

@@ -4,6 +4,7 @@
 //! ports are bound before anything is published, so a port that is taken is a failed
 //! reload. Reading and compiling run beside the workers.
 
+mod aftermath;
 mod background;
 pub mod certificates;
 mod fixed;
@@ -88,19 +89,6 @@ fn prepare(paths: &[PathBuf], before: Option<&Snapshot>, attempt: &Attempt) -> R
     }
 }
 
-/// Keeps a configuration until its last request has ended, so that no worker spends its time on taking it apart;
-/// that is done when nobody else has anything to do.
-async fn bury(old: Arc<Snapshot>) {
-    /// How often is looked, and how long: a request that lasts longer takes it apart itself.
-    const LOOKS: (Duration, u32) = (Duration::from_millis(20), 3000);
-    for _ in 0..LOOKS.1 {
-        if Arc::strong_count(&old) == 1 {
-            return background::at_leisure(move || drop(old));
-        }
-        tokio::time::sleep(LOOKS.0).await;
-    }
-}
-
 fn located(mut problems: Problems) -> Problems {
     problems.locate();
     problems
@@ -146,6 +134,7 @@ impl Reloader {
         problems.absorb(first.certificates.as_warnings());
         reloader.publish(Arc::new(first.snapshot), None).await?;
         reloader.note(Report { problems, ..reloader.last() });
+        tokio::spawn(aftermath::settle());
         Ok(reloader)
     }
 
@@ -183,7 +172,7 @@ impl Reloader {
                 Err(problems)
             }
         };
-        tokio::spawn(bury(before));
+        tokio::spawn(aftermath::bury(before));
         let success = result.is_ok();
         let problems = result.unwrap_or_else(|problems| problems);
         let report = Report { success, generation: self.live.pin().generation, time: SystemTime::now(), problems };
