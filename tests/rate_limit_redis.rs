@@ -237,7 +237,7 @@ fn a_redis_that_reads_its_data_does_not_count_yet() {
     redis.cli(&["DEBUG", "POPULATE", "6000"]);
     // Slowly, and with an ear for clients.
     redis.cli(&["CONFIG", "SET", "key-load-delay", "500"]);
-    redis.cli(&["CONFIG", "SET", "loading-process-events-interval-bytes", "1024"]);
+    redis.cli(&["CONFIG", "SET", "loading-process-events-interval-bytes", "256"]);
     let is_loading = || metric(&modes.0, "sluice_ratelimit_redis_errors_total{kind=\"loading\"}") > 0.0;
     std::thread::scope(|scope| {
         scope.spawn(|| redis.cli(&["DEBUG", "RELOAD"]));
