@@ -68,6 +68,18 @@ pub fn selects(wanted: &BTreeMap<String, String>, labels: &BTreeMap<String, Stri
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
+/// Whether a document of `owner` with this `exportTo` is seen by documents and proxies of `viewer`; absent is everybody.
+pub fn is_exported(export_to: &[String], owner: &str, viewer: &str) -> bool {
+    export_to.is_empty()
+        || export_to.iter().any(|it| match it.as_str() {
+            "*" => true,
+            "." => owner == viewer,
+            // Nobody; stands alone.
+            "~" => false,
+            name => name == viewer,
+        })
+}
+
 /// The resource a policy attaches to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]

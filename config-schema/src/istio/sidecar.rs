@@ -54,6 +54,24 @@ pub struct SidecarPort {
     pub target_port: u32,
 }
 
+/// What a listener that is a forward proxy speaks with its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// HTTP_PROXY: requests and tunnels as they are.
+    Plain,
+    /// HTTPS_PROXY: the same in TLS.
+    Secure,
+}
+
+impl EgressListener {
+    /// How it is a forward proxy; `None` where it would capture traffic.
+    pub fn proxy(&self) -> Option<ProxyProtocol> {
+        let protocol = &self.port.as_ref()?.protocol;
+        let is = |it: &str| protocol.eq_ignore_ascii_case(it);
+        if is("HTTP_PROXY") { Some(ProxyProtocol::Plain) } else { is("HTTPS_PROXY").then_some(ProxyProtocol::Secure) }
+    }
+}
+
 /// How traffic reaches a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -37,6 +37,7 @@ pub(super) fn check(resource: &Resource<Sidecar>, problems: &mut Problems) {
 }
 
 fn listener(check: &mut Check<'_, Sidecar>, at: &str, listener: &EgressListener) {
+    let is_proxy = listener.proxy().is_some();
     let EgressListener { port, bind, capture_mode: _, hosts } = listener;
     let unix = bind.starts_with("unix://");
     if let Some(port) = port
@@ -44,8 +45,7 @@ fn listener(check: &mut Check<'_, Sidecar>, at: &str, listener: &EgressListener)
     {
         check.port(format_args!("{at}.port.number"), port.number);
     }
-    let is_proxy = |it: &str| it.eq_ignore_ascii_case("HTTP_PROXY") || it.eq_ignore_ascii_case("HTTPS_PROXY");
-    if port.as_ref().is_none_or(|it| !is_proxy(&it.protocol)) {
+    if !is_proxy {
         check.report(
             code::NOT_HONOURED,
             Severity::Warning,

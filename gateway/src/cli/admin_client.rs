@@ -4,12 +4,21 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::Value;
 
 /// Longest wait for the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest answer that is read.
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
+
+/// Which gateway is asked.
+#[derive(Args)]
+pub(super) struct Admin {
+    /// The operator's port of a running gateway.
+    #[arg(long = "admin", value_name = "ADDRESS", default_value = "127.0.0.1:15000")]
+    pub(super) address: String,
+}
 
 /// The JSON that a gateway answers; `address` is `host:port` or `http://host:port`.
 pub(super) fn ask(address: &str, method: &str, path: &str) -> Result<Value, String> {

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{admin_client, fail, print};
+use super::admin_client::{self, Admin};
+use super::{fail, print};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -26,9 +27,8 @@ enum Verb {
 
 #[derive(Args)]
 struct Since {
-    /// The operator's port of a running gateway.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15000")]
-    admin: String,
+    #[command(flatten)]
+    admin: Admin,
     /// How far back, such as 1h or 30m.
     #[arg(long, value_name = "TIME", default_value = "24h")]
     since: String,
@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let Some(span) = config_schema::value::Duration::parse(&since.since).map(|it| it.0) else {
         return fail(&format!("`{}` is no time such as 1h", since.since));
     };
-    let lines = match lines(&since.admin, span) {
+    let lines = match lines(&since.admin.address, span) {
         Ok(lines) => lines,
         Err(message) => return fail(&message),
     };

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{admin_client, fail, print};
+use super::admin_client::{self, Admin};
+use super::{fail, print};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -24,9 +25,8 @@ enum Verb {
 struct Key {
     /// The key, as `explain` names it: namespace/policy/rule/digest.
     key: String,
-    /// The operator's port of a running gateway.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15000")]
-    admin: String,
+    #[command(flatten)]
+    admin: Admin,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Verb::Show(key) => ("GET", key),
         Verb::Reset(key) => ("DELETE", key),
     };
-    match admin_client::ask(&key.admin, method, &format!("/ratelimit/{}", key.key)) {
+    match admin_client::ask(&key.admin.address, method, &format!("/ratelimit/{}", key.key)) {
         Ok(answer) => print(&format!("{answer:#}\n")),
         Err(message) => fail(&message),
     }

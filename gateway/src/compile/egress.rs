@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config_schema::istio::service_entry::{Resolution, ServiceEntry, ServicePort};
 use config_schema::istio::shared::selects;
-use config_schema::istio::sidecar::{EgressListener, OutboundMode, Sidecar};
+use config_schema::istio::sidecar::{EgressListener, OutboundMode, ProxyProtocol, Sidecar};
 use config_schema::native::egress_policy::{EgressMode, EgressPolicy, TunnelBounds};
 use config_schema::native::settings::{EgressSettings, TlsInTunnel};
 use config_schema::problem::code;
@@ -26,10 +26,6 @@ use crate::network::Network;
 use crate::routing::way_out::{AllowedHost, AllowedPort, Carries, InTunnel, Others, TunnelTerms, WaysOut};
 use crate::snapshot::{Listener, Proxy, Service};
 
-/// Protocol of forward proxies.
-const PROXY: &str = "HTTP_PROXY";
-/// Protocol of forward proxies behind TLS.
-const SECURE_PROXY: &str = "HTTPS_PROXY";
 /// Longest silence in a tunnel, when the settings do not say.
 const IDLE: Duration = Duration::from_secs(600);
 /// How long a tunnel lasts whose destination is not allowed any more, when the settings do not say.
@@ -67,8 +63,7 @@ fn is_ours(sidecar: &Resource<Sidecar>, config: &Config) -> bool {
 }
 
 fn key(listener: &EgressListener, config: &Config) -> Option<ListenerKey> {
-    let is_proxy = |it: &str| it.eq_ignore_ascii_case(PROXY) || it.eq_ignore_ascii_case(SECURE_PROXY);
-    let port = listener.port.as_ref().filter(|it| is_proxy(&it.protocol))?;
+    let port = listener.port.as_ref().filter(|_| listener.proxy().is_some())?;
     let bind = if listener.bind.is_empty() { &config.settings.bind_address } else { &listener.bind };
     Some(ListenerKey { bind: bind.parse().ok()?, port: u16::try_from(port.number).ok()? })
 }
@@ -80,8 +75,9 @@ fn tls(
     listener: &EgressListener,
     servers: &mut TlsServers<'_>,
 ) -> Result<Option<Arc<TlsServer>>, Box<Problem>> {
-    if !listener.port.as_ref().is_some_and(|it| it.protocol.eq_ignore_ascii_case(SECURE_PROXY)) {
-        return Ok(None);
+    match listener.proxy() {
+        Some(ProxyProtocol::Secure) => {}
+        Some(ProxyProtocol::Plain) | None => return Ok(None),
     }
     let written = policies(config, listener).into_iter().find_map(|it| it.spec.tls.as_ref());
     let missing = || {
@@ -130,16 +126,14 @@ fn ways(
     Ok(WaysOut::new(hosts, (others, template), networks(&settings.allowed_addresses).into(), tunnels(settings, &own)))
 }
 
-/// The policies of a listener, oldest first.
+/// The policies of a listener, oldest first as all documents are.
 fn policies<'a>(config: &'a Config, listener: &EgressListener) -> Vec<&'a Resource<EgressPolicy>> {
     let port = listener.port.as_ref().map_or(0, |it| it.number);
     let ours = config.documents.egress_policies.iter().filter(|it| {
         let aim = Aim { selector: it.spec.selector.as_ref(), target_ref: None, target_refs: &[] };
         applies(it, &aim, &config.settings) && (it.spec.ports.is_empty() || it.spec.ports.contains(&port))
     });
-    let mut ours: Vec<_> = ours.collect();
-    ours.sort_by(|a, b| a.age_order().cmp(&b.age_order()));
-    ours
+    ours.collect()
 }
 
 /// Whether a listener offers a host of a namespace (`namespace/host`, with wildcards).

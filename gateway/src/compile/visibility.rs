@@ -1,5 +1,6 @@
 //! Decides which documents this gateway sees: `exportTo`, and what the mesh says where it is absent.
 
+use config_schema::istio::shared::is_exported;
 use config_schema::native::settings::GatewaySettings;
 
 /// The gateway as one who looks, with the defaults of each kind.
@@ -31,14 +32,7 @@ impl<'a> Viewer<'a> {
             Exported::ServiceEntry => &mesh.default_service_export_to,
         };
         let given = if export_to.is_empty() { default.as_slice() } else { export_to };
-        given.is_empty()
-            || given.iter().any(|it| match it.as_str() {
-                "*" => true,
-                "." => owner == self.namespace,
-                // Nobody; stands alone.
-                "~" => false,
-                name => name == self.namespace,
-            })
+        is_exported(given, owner, self.namespace)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::document::{Documents, Resource};
 use crate::istio::destination_rule::DestinationRule;
 use crate::istio::service_entry::{Resolution, ServiceEntry};
-use crate::istio::shared::selects;
+use crate::istio::shared::{is_exported, selects};
 use crate::value::host;
 
 /// One declared host.
@@ -21,15 +21,7 @@ pub(super) struct Declared<'a> {
 impl Declared<'_> {
     /// Whether documents of a namespace see it.
     fn is_seen_from(&self, namespace: &str) -> bool {
-        self.exports.iter().any(|(owner, given)| {
-            given.is_empty()
-                || given.iter().any(|it| match it.as_str() {
-                    "*" => true,
-                    "." => *owner == namespace,
-                    "~" => false,
-                    name => name == namespace,
-                })
-        })
+        self.exports.iter().any(|(owner, given)| is_exported(given, owner, namespace))
     }
 
     /// Several documents may declare the same port of a host.

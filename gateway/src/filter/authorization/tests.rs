@@ -1,3 +1,5 @@
+//! Policies decide as Istio says: their order, each attribute, and for any input as a plain reading of the rules does.
+
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue};

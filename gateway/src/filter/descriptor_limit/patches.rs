@@ -56,25 +56,27 @@ impl Patches {
         self.by_host.is_empty() && self.of_all.own.is_empty() && self.of_all.routes.is_empty()
     }
 
-    fn places(&self, host: &str) -> impl Iterator<Item = &OfHost> + Clone {
+    /// What is said of a virtual host, and of all.
+    fn places(&self, host: &str) -> impl Iterator<Item = &OfHost> + Clone + use<'_> {
         self.by_host.get(host).into_iter().chain([&self.of_all])
+    }
+
+    fn of_route<'a>(&'a self, host: &str, route: &str) -> impl Iterator<Item = &'a Patch> + Clone {
+        self.places(host).filter_map(move |it| it.routes.get(route)).flatten()
     }
 
     /// Entries for requests of a route: its own, and its host's where it has none or includes them.
     pub fn entries<'a>(&'a self, host: &str, route: &str) -> impl Iterator<Item = &'a Entry> {
-        let of_route = |it: &'a OfHost| it.routes.get(route).map_or(&[][..], Vec::as_slice);
-        let own: Vec<&Patch> =
-            self.places(host).flat_map(of_route).filter(|it: &&Patch| !it.entries.is_empty()).collect();
-        let asks_host = own.iter().all(|it| it.includes_host);
+        let own = self.of_route(host, route).filter(|it| !it.entries.is_empty());
+        let asks_host = own.clone().all(|it| it.includes_host);
         let hosts = self.places(host).filter(move |_| asks_host).flat_map(|it| &it.own);
-        own.into_iter().chain(hosts.collect::<Vec<_>>()).flat_map(|it| &it.entries)
+        own.chain(hosts).flat_map(|it| &it.entries)
     }
 
     /// The buckets for requests of a route: its own, or its host's.
     pub fn local(&self, host: &str, route: &str) -> Option<&Local> {
-        let own = self.places(host).filter_map(|it| it.routes.get(route)).flatten();
         let hosts = self.places(host).flat_map(|it| &it.own);
-        own.chain(hosts).find_map(|it| it.local.as_ref())
+        self.of_route(host, route).chain(hosts).find_map(|it| it.local.as_ref())
     }
 }
 

@@ -73,7 +73,7 @@ pub fn judge(head: &[u8], role: Role) -> Result<Framing, Reason> {
 }
 
 /// What the request line asks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct RequestLine<'a> {
     authority: Option<&'a [u8]>,
     is_connect: bool,
@@ -124,7 +124,9 @@ fn target_form<'a>(method: &[u8], target: &'a [u8], role: Role) -> Result<Reques
     }
     if method == b"CONNECT" {
         return match (host::is_valid(target), role) {
-            (true, Role::Proxy) => Ok(RequestLine { authority: Some(target), is_connect: true, is_old: false }),
+            (true, Role::Proxy) => {
+                Ok(RequestLine { authority: Some(target), is_connect: true, ..RequestLine::default() })
+            }
             (true, Role::Server) => Err(Reason::ConnectRefused),
             (false, _) => Err(Reason::MalformedHead),
         };
@@ -134,14 +136,10 @@ fn target_form<'a>(method: &[u8], target: &'a [u8], role: Role) -> Result<Reques
         return Err(Reason::Egress(EgressFault::NoTarget));
     }
     if target == b"*" {
-        return if method == b"OPTIONS" {
-            Ok(RequestLine { authority: None, is_connect: false, is_old: false })
-        } else {
-            Err(Reason::MalformedHead)
-        };
+        return if method == b"OPTIONS" { Ok(RequestLine::default()) } else { Err(Reason::MalformedHead) };
     }
     if target.starts_with(b"/") {
-        return Ok(RequestLine { authority: None, is_connect: false, is_old: false });
+        return Ok(RequestLine::default());
     }
     let rest = ["http://", "https://"].iter().find_map(|scheme| {
         let (head, rest) = target.split_at_checked(scheme.len())?;
@@ -150,7 +148,7 @@ fn target_form<'a>(method: &[u8], target: &'a [u8], role: Role) -> Result<Reques
     let authority = rest.and_then(|it| it.split(|it| matches!(it, b'/' | b'?')).next());
     match authority {
         Some(authority) if host::is_valid(authority) => {
-            Ok(RequestLine { authority: Some(authority), is_connect: false, is_old: false })
+            Ok(RequestLine { authority: Some(authority), ..RequestLine::default() })
         }
         Some(_) | None => Err(Reason::MalformedHead),
     }
