@@ -126,8 +126,8 @@ impl Request {
         let told = explain.args([&self.method, &url]).output().unwrap();
         let told = String::from_utf8(told.stdout).unwrap();
         let status = match () {
-            () if told.contains("401") => 401,
-            () if told.contains("403 RBAC") => 403,
+            () if told.contains(": 401\"") => 401,
+            () if told.contains(": 403 RBAC: access denied\"") => 403,
             () => 200,
         };
         (told, status)

@@ -281,6 +281,59 @@ fn connections_of_http2_upstreams_are_left_when_they_are_spent() {
     });
 }
 
+/// Answers `/gap` with a pause inside, keeps the first request for `/late`, and answers whatever follows.
+async fn hesitant_upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let late = Arc::new(AtomicUsize::new(0));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let late = Arc::clone(&late);
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let mut kept = Vec::new();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let path = request.uri().path().to_owned();
+                    if path == "/late" && late.fetch_add(1, Ordering::SeqCst) == 0 {
+                        kept.push(respond);
+                        continue;
+                    }
+                    let mut body = respond.send_response(Response::new(()), false).unwrap();
+                    tokio::spawn(async move {
+                        body.send_data(Bytes::from_static(b"beg"), false).unwrap();
+                        if path == "/gap" {
+                            tokio::time::sleep(Duration::from_millis(700)).await;
+                        }
+                        drop(body.send_data(Bytes::from_static(b"end"), true));
+                    });
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_try_of_http2_is_bounded_until_its_answer_begins() {
+    let runtime = runtime();
+    let upstream = runtime.block_on(hesitant_upstream());
+    let rules =
+        ALL.replacen("  - ", "  - retries: {attempts: 1, perTryTimeout: 200ms, retryOn: 5xx, backoff: 1ms}\n    ", 1);
+    let gateway = Gateway::start(
+        &(settings("").replace("workers: 2", "workers: 1")
+            + &gateway(&[80])
+            + &service("a", "HTTP2", &[upstream])
+            + &routes("h", &rules)),
+    );
+    // The one that is given up takes no other with it.
+    for _ in 0..2 {
+        let paths = ["http://h/gap", "http://h/late", "http://h/gap"];
+        for answer in runtime.block_on(ask(gateway.address(80), paths.map(get).into())) {
+            assert_eq!(answer.unwrap(), (200, "begend".to_owned()));
+        }
+    }
+}
+
 /// Answers gRPC's health question with a state, and everything else with `sick`.
 async fn health_upstream(state: Arc<AtomicU8>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

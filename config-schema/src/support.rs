@@ -185,7 +185,8 @@ pub fn render_markdown() -> String {
          HTTP/1.1 and HTTP/2 on both sides, gRPC with trailers in responses, gRPC-Web to gRPC upstreams, WebSocket over \
          HTTP/1.1, server-sent events, TCP. Not carried: trailers of requests, trailers of HTTP/1.1 messages, WebSocket \
          over HTTP/2, HTTP/3. Bodies up to 64 KiB are kept for copies and, unless `retryBufferBytes` says less, for retries; longer ones are sent once and not copied.\n\
-         Towards HTTP/2 upstreams `perTryTimeout` also bounds the gaps inside an answer.\n",
+         Towards HTTP/2 upstreams a request under a `perTryTimeout` has a connection of its own while it runs; \
+         where `maxConnections` bounds those, it shares one, and the time also bounds the gaps inside an answer.\n",
     );
     for kind in KINDS {
         let Some(tree) = TREES.get(kind.name) else { continue };

@@ -156,16 +156,26 @@ pub(super) async fn next(session: &Session, exchange: &mut Exchange, chance: Cha
     if left.is_some_and(|it| it.is_zero()) {
         return Err(exchange.late());
     }
-    // Streams of HTTP/2 share their connection, so there Pingora's own bound has to do.
-    let (timed, waits) = if peer::is_http1(&peer) { (per_try, None) } else { (None, per_try) };
-    exchange.attempts.time = timed;
-    if let Some(bound) = left.into_iter().chain(waits).min() {
-        peer::bound(&mut peer, bound);
+    if let Some(left) = left {
+        peer::bound(&mut peer, left);
     }
-    if let Some(time) = timed {
-        peer::bound_connect(&mut peer, time);
-    }
+    exchange.attempts.time = per_try.filter(|time| bound_try(&mut peer, &cluster, *time));
     Ok(peer)
+}
+
+/// Bounds a try; says whether that takes a clock, which ends the connection.
+fn bound_try(peer: &mut HttpPeer, cluster: &Cluster, time: Duration) -> bool {
+    let shares = !peer::is_http1(peer);
+    if shares && cluster.connections().is_bounded() {
+        // One for each request would soon be too many, so Pingora's bound on every wait has to do.
+        peer::bound(peer, peer.options.read_timeout.map_or(time, |left| left.min(time)));
+        return false;
+    }
+    if shares {
+        peer::set_alone(peer);
+    }
+    peer::bound_connect(peer, time);
+    true
 }
 
 /// Waits until the request may have a connection.

@@ -119,7 +119,8 @@ impl Connections {
         self.cuttable.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_bounded(&self) -> bool {
+    /// Whether their number is bounded.
+    pub fn is_bounded(&self) -> bool {
         self.limit != u32::MAX
     }
 

@@ -121,6 +121,14 @@ pub fn bound_connect(peer: &mut HttpPeer, left: Duration) {
     *limit = Some(limit.map_or(left, |it| it.min(left)));
 }
 
+/// Keeps other requests from its connection while this one is on it, so that ending it ends nothing else.
+pub fn set_alone(peer: &mut HttpPeer) {
+    /// Tells such connections from those that are shared.
+    const ALONE: u64 = 1;
+    peer.options.max_h2_streams = 1;
+    peer.group_key = mix(peer.group_key.wrapping_add(ALONE));
+}
+
 /// Whether its connections carry one request at a time.
 pub fn is_http1(peer: &HttpPeer) -> bool {
     peer.get_alpn() == Some(&ALPN::H1)
