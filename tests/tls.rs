@@ -487,6 +487,16 @@ fn check_reads_every_certificate() {
         // One server's certificate is no reason not to start.
         assert!(start(folder, &config).ask_admin("GET", "/ready").status == 200);
     }
+    // Those of egress policies are read too, but of other workloads'.
+    for (labels, expected) in [("{istio: ingressgateway}", 1), ("{app: other}", 0)] {
+        let folder = Folder::new();
+        credential(&folder, "own", &ours.sign_until("a.test", 2025), None);
+        let policy = format!(
+            "---\napiVersion: sluice.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: p, namespace: istio-system}}\nspec: {{selector: {{matchLabels: {labels}}}, tls: {{mode: SIMPLE, credentialName: own}}}}\n"
+        );
+        let (status, text) = report(&(with_secrets(&folder, "") + &policy), &["check"]);
+        assert_eq!(status, Some(expected), "{labels}: {text}");
+    }
     let config = settings("") + &servers(&[("a.test", "mode: AUTO_PASSTHROUGH")]);
     let (status, text) = report(&config, &["check"]);
     assert!(status == Some(0) && text.contains("AUTO_PASSTHROUGH belongs to meshes"), "{text}");

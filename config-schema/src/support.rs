@@ -58,6 +58,8 @@ struct Field {
     /// Below a list or map: the parts of each entry.
     entries: Option<Entries>,
     parts: BTreeMap<String, Field>,
+    /// Whether there is nothing to say of it or of any field below.
+    is_honoured: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +88,8 @@ fn field(schema: &Json, root: &Json, depth: usize) -> Field {
     {
         parts = properties.iter().map(|(name, it)| (name.clone(), field(it, root, depth + 1))).collect();
     }
-    Field { support, description, entries, parts }
+    let is_honoured = support == Support::Honoured && parts.values().all(|it| it.is_honoured);
+    Field { support, description, entries, parts, is_honoured }
 }
 
 /// The object schema behind references, options, lists and maps.
@@ -147,7 +150,7 @@ fn parts(field: &Field, value: &Value, path: &FieldPath, report: &mut dyn FnMut(
     }
     for (key, value) in map {
         let Some((name, part)) = key.as_str().and_then(|it| field.parts.get_key_value(it)) else { continue };
-        if is_unset(value) {
+        if part.is_honoured || is_unset(value) {
             continue;
         }
         let mut inner = path.clone();

@@ -53,6 +53,15 @@ pub fn host_of(authority: &str) -> &str {
     }
 }
 
+/// The names that a host name is below, the nearest first.
+pub fn above(name: &str) -> impl Iterator<Item = &str> {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        rest = rest.split_once('.')?.1;
+        Some(rest)
+    })
+}
+
 /// First value of a query parameter of a target, as sent; `?key` has the empty one.
 pub fn query_param<'a>(target: &'a str, name: &str) -> Option<&'a str> {
     let (_, query) = target.split_once('?')?;

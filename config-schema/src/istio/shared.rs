@@ -68,8 +68,11 @@ pub fn selects(wanted: &BTreeMap<String, String>, labels: &BTreeMap<String, Stri
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
-/// Whether a document of `owner` with this `exportTo` is seen by documents and proxies of `viewer`; absent is everybody.
-pub fn is_exported(export_to: &[String], owner: &str, viewer: &str) -> bool {
+/// Whether a document of `owner` with this `exportTo` is seen by documents and proxies of `viewer`.
+///
+/// Where it is absent, `default` is what the mesh says for its kind; where that is absent too, everybody sees it.
+pub fn is_exported(export_to: &[String], default: &[String], owner: &str, viewer: &str) -> bool {
+    let export_to = if export_to.is_empty() { default } else { export_to };
     export_to.is_empty()
         || export_to.iter().any(|it| match it.as_str() {
             "*" => true,

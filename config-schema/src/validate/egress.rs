@@ -43,6 +43,9 @@ pub(super) fn credential(resource: &Resource<EgressCredential>, problems: &mut P
         let field = format!("spec.hosts[{index}]");
         if name == "*" {
             check.error(&field, "a secret is not for everybody; name the hosts");
+        } else if name.starts_with('*') && !name.starts_with("*.") {
+            let whole = name.trim_start_matches('*');
+            check.error(&field, format!("`{name}` would be the host of others too (evil{whole}); write *.{whole}"));
         } else {
             check.expect(&field, host::check_wildcard(name));
         }

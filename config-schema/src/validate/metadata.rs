@@ -83,20 +83,52 @@ impl Documents {
         fn sort<T>(resources: &mut [Resource<T>]) {
             resources.sort_by(|a, b| a.age_order().cmp(&b.age_order()));
         }
-        sort(&mut self.gateways);
-        sort(&mut self.virtual_services);
-        sort(&mut self.destination_rules);
-        sort(&mut self.service_entries);
-        sort(&mut self.workload_entries);
-        sort(&mut self.request_authentications);
-        sort(&mut self.authorization_policies);
-        sort(&mut self.telemetries);
-        sort(&mut self.envoy_filters);
-        sort(&mut self.api_key_authentications);
-        sort(&mut self.basic_authentications);
-        sort(&mut self.health_checks);
-        sort(&mut self.egress_policies);
-        sort(&mut self.egress_credentials);
-        sort(&mut self.rate_limit_policies);
+        let Self {
+            sources: _,
+            gateways,
+            virtual_services,
+            destination_rules,
+            service_entries,
+            workload_entries,
+            sidecars,
+            request_authentications,
+            authorization_policies,
+            peer_authentications,
+            telemetries,
+            envoy_filters,
+            secrets,
+            config_maps,
+            services,
+            endpoint_slices,
+            api_key_authentications,
+            basic_authentications,
+            health_checks,
+            egress_policies,
+            egress_credentials,
+            rate_limit_policies,
+            // There is one at most.
+            settings: _,
+        } = self;
+        sort(gateways);
+        sort(virtual_services);
+        sort(destination_rules);
+        sort(service_entries);
+        sort(workload_entries);
+        sort(sidecars);
+        sort(request_authentications);
+        sort(authorization_policies);
+        sort(peer_authentications);
+        sort(telemetries);
+        sort(envoy_filters);
+        sort(secrets);
+        sort(config_maps);
+        sort(services);
+        sort(endpoint_slices);
+        sort(api_key_authentications);
+        sort(basic_authentications);
+        sort(health_checks);
+        sort(egress_policies);
+        sort(egress_credentials);
+        sort(rate_limit_policies);
     }
 }

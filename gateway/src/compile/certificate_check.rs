@@ -16,7 +16,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use super::listeners::ours;
-use super::tls_servers;
+use super::{egress, tls_servers};
 use crate::listener::tls::certificate;
 use crate::listener::tls::config;
 use crate::listener::tls::source::{Pair, Source};
@@ -55,7 +55,7 @@ pub fn check(config: &Config, now: SystemTime) -> Problems {
             }
         }
     }
-    for policy in &config.documents.egress_policies {
+    for policy in egress::ours(config) {
         let Some(tls) = &policy.spec.tls else { continue };
         let field = "spec.tls".to_owned();
         Judged { resource: policy, field, problems: &mut problems }.server(tls, &[], config, now);

@@ -126,14 +126,18 @@ fn ways(
     Ok(WaysOut::new(hosts, (others, template), networks(&settings.allowed_addresses).into(), tunnels(settings, &own)))
 }
 
-/// The policies of a listener, oldest first as all documents are.
+/// The policies of this gateway, oldest first as all documents are.
+pub(super) fn ours(config: &Config) -> impl Iterator<Item = &Resource<EgressPolicy>> {
+    config.documents.egress_policies.iter().filter(|it| {
+        let aim = Aim { selector: it.spec.selector.as_ref(), target_ref: None, target_refs: &[] };
+        applies(it, &aim, &config.settings)
+    })
+}
+
+/// Those of a listener.
 fn policies<'a>(config: &'a Config, listener: &EgressListener) -> Vec<&'a Resource<EgressPolicy>> {
     let port = listener.port.as_ref().map_or(0, |it| it.number);
-    let ours = config.documents.egress_policies.iter().filter(|it| {
-        let aim = Aim { selector: it.spec.selector.as_ref(), target_ref: None, target_refs: &[] };
-        applies(it, &aim, &config.settings) && (it.spec.ports.is_empty() || it.spec.ports.contains(&port))
-    });
-    ours.collect()
+    ours(config).filter(|it| it.spec.ports.is_empty() || it.spec.ports.contains(&port)).collect()
 }
 
 /// Whether a listener offers a host of a namespace (`namespace/host`, with wildcards).

@@ -31,8 +31,7 @@ impl<'a> Viewer<'a> {
             Exported::DestinationRule => &mesh.default_destination_rule_export_to,
             Exported::ServiceEntry => &mesh.default_service_export_to,
         };
-        let given = if export_to.is_empty() { default.as_slice() } else { export_to };
-        is_exported(given, owner, self.namespace)
+        is_exported(export_to, default, owner, self.namespace)
     }
 }
 

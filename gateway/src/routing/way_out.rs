@@ -10,6 +10,7 @@ use crate::local_reply::egress_fault::EgressFault;
 use crate::network::Network;
 use crate::network::public as guard;
 use crate::origin::DocumentOrigin;
+use crate::text;
 use crate::upstream::definition::Definition;
 
 /// What is asked of a destination.
@@ -165,14 +166,9 @@ impl WaysOut {
     /// The document that allows a destination, whatever its port.
     pub fn find(&self, host: &Host) -> Option<&Arc<AllowedHost>> {
         match host {
-            Host::Name(name) => self.exact.get(name).or_else(|| {
-                let mut rest: &str = name;
-                std::iter::from_fn(|| {
-                    rest = rest.split_once('.')?.1;
-                    Some(rest)
-                })
-                .find_map(|suffix| self.wildcards.get(suffix))
-            }),
+            Host::Name(name) => {
+                self.exact.get(name).or_else(|| text::above(name).find_map(|it| self.wildcards.get(it)))
+            }
             Host::Address(address) => {
                 let found = self.addresses.iter().find(|(network, _)| names(network, *address));
                 found.map(|(_, host)| host)

@@ -19,11 +19,6 @@ pub(super) struct Declared<'a> {
 }
 
 impl Declared<'_> {
-    /// Whether documents of a namespace see it.
-    fn is_seen_from(&self, namespace: &str) -> bool {
-        self.exports.iter().any(|(owner, given)| is_exported(given, owner, namespace))
-    }
-
     /// Several documents may declare the same port of a host.
     fn add_ports(&mut self, ports: impl Iterator<Item = u32>) {
         for port in ports {
@@ -39,6 +34,8 @@ impl Declared<'_> {
 pub(super) struct Registry<'a> {
     hosts: HashMap<String, Declared<'a>>,
     rules: HashMap<String, Vec<&'a Resource<DestinationRule>>>,
+    /// Who sees a host whose document does not say so.
+    default_export: &'a [String],
 }
 
 impl<'a> Registry<'a> {
@@ -72,7 +69,8 @@ impl<'a> Registry<'a> {
             let name = host::qualify(&rule.spec.host, &rule.metadata.namespace, cluster_domain);
             rules.entry(name).or_default().push(rule);
         }
-        Self { hosts, rules }
+        let mesh = documents.settings.first().map(|it| &it.spec.mesh_config);
+        Self { hosts, rules, default_export: mesh.map_or(&[], |it| &it.default_service_export_to) }
     }
 
     /// The declaration of a host: its own, or the longest wildcard over it.
@@ -82,7 +80,11 @@ impl<'a> Registry<'a> {
 
     /// The same, among those that documents of a namespace see.
     pub(super) fn find_from(&self, namespace: &str, name: &str) -> Option<&Declared<'a>> {
-        host::widening(name).find_map(|it| self.hosts.get(&it).filter(|it| it.is_seen_from(namespace)))
+        host::widening(name).find_map(|it| self.hosts.get(&it).filter(|it| self.is_seen_from(it, namespace)))
+    }
+
+    fn is_seen_from(&self, declared: &Declared<'_>, namespace: &str) -> bool {
+        declared.exports.iter().any(|(owner, given)| is_exported(given, self.default_export, owner, namespace))
     }
 
     /// Whether any declared host is one that `pattern` matches.
