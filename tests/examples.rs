@@ -94,6 +94,36 @@ fn the_quickstart_serves_shop_and_cart() {
 }
 
 #[test]
+fn the_gateway_api_example_serves_routes_of_another_namespace() {
+    let (shop, next, cart) = (Upstream::echo("shop"), Upstream::echo("next"), Upstream::echo("cart"));
+    let at = |from: &'static str, upstream: &Upstream| {
+        (from, format!("address: 127.0.0.1, ports: {{http: {}}}", upstream.address().port()))
+    };
+    let folder = localized(
+        "gateway-api",
+        &[
+            ("bindAddress: 0.0.0.0", "bindAddress: 127.0.0.1".to_owned()),
+            ("\"80\": 8080", "\"80\": 0".to_owned()),
+            ("127.0.0.1:15000", "127.0.0.1:0".to_owned()),
+            ("0.0.0.0:15021", "127.0.0.1:0".to_owned()),
+            at("address: shop, ports: {http: 8080}", &shop),
+            at("address: shop-next, ports: {http: 8080}", &next),
+            at("address: cart, ports: {http: 8080}", &cart),
+        ],
+    );
+    let gateway = Gateway::start_in(folder, &[]);
+    let answers: Vec<_> = (0..200).map(|_| gateway.get("shop.example.com", "/items").upstream()).collect();
+    let share = answers.iter().filter(|it| *it == "next").count();
+    assert!((4..50).contains(&share) && answers.iter().all(|it| it == "next" || it == "shop"), "{share} of 200");
+    let cart = gateway.get("shop.example.com", "/cart/7");
+    assert_eq!((cart.upstream().as_str(), cart.request_line().as_str()), ("cart", "GET /7 HTTP/1.1"));
+    let old = gateway.get("shop.example.com", "/old");
+    assert_eq!((old.status, old.header("location")), (302, Some("http://shop.example.com/items")));
+    assert_eq!(gateway.get("shop.example.com", "/admin/x").status, 403);
+    assert_eq!(gateway.get("other.example.com", "/").status, 404);
+}
+
+#[test]
 fn the_resilience_example_splits_sticks_and_passes_tcp_on() {
     use std::io::{Read as _, Write as _};
     let [first, second, far] = [Upstream::echo("v1"), Upstream::echo("v2"), Upstream::echo("far")];

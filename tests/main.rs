@@ -7,6 +7,8 @@ mod harness;
 
 /// Hosts, paths, precedence, rewrite, redirect, headers.
 mod routing;
+/// Gateways and routes of the Kubernetes Gateway API.
+mod gateway_api;
 /// Heads, bodies and connections that a polite client does not send.
 mod hostile;
 /// Swap under load: no failed request, no request with two generations, a bad file changes nothing.

@@ -15,6 +15,7 @@ mod suggest;
 pub mod read;
 pub mod value;
 
+pub mod gateway_api;
 pub mod istio;
 pub mod kubernetes;
 pub mod native;

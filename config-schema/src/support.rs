@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use serde_json::Value as Json;
 use serde_yaml::Value;
 
-use crate::document::KINDS;
+use crate::document::{KINDS, Kind};
 use crate::problem::{FieldPath, Problem, Segment, Severity, code};
 
 /// Longest way through schemas that refer to each other.
@@ -68,12 +68,13 @@ enum Entries {
     Map,
 }
 
-static TREES: LazyLock<BTreeMap<&'static str, Field>> = LazyLock::new(|| {
+/// The fields of every kind, by its full name.
+static TREES: LazyLock<BTreeMap<String, Field>> = LazyLock::new(|| {
     KINDS
         .iter()
         .map(|kind| {
             let schema = (kind.schema)().to_value();
-            (kind.name, field(&schema, &schema, 0))
+            (kind.full_name(), field(&schema, &schema, 0))
         })
         .collect()
 });
@@ -113,8 +114,8 @@ fn shape<'a>(schema: &'a Json, root: &'a Json) -> (Option<Entries>, &'a Json) {
 }
 
 /// Reports every field of `value` that is accepted and not honoured.
-pub(crate) fn warn(kind: &str, value: &Value, prefix: &FieldPath, report: &mut dyn FnMut(Problem)) {
-    if let Some(tree) = TREES.get(kind) {
+pub(crate) fn warn(kind: &Kind, value: &Value, prefix: &FieldPath, report: &mut dyn FnMut(Problem)) {
+    if let Some(tree) = TREES.get(&kind.full_name()) {
         walk(tree, value, prefix, report);
     }
 }
@@ -192,12 +193,13 @@ pub fn render_markdown() -> String {
          where `maxConnections` bounds those, it shares one, and the time also bounds the gaps inside an answer.\n",
     );
     for kind in KINDS {
-        let Some(tree) = TREES.get(kind.name) else { continue };
+        let Some(tree) = TREES.get(&kind.full_name()) else { continue };
         // Writing to a String cannot fail.
         write!(
             out,
             "\n## {}\n\n{}\n\n| field | what Sluice does | meaning |\n|---|---|---|\n",
-            kind.name, tree.description
+            kind.full_name(),
+            tree.description
         )
         .unwrap_or_default();
         let mut rows = Vec::new();

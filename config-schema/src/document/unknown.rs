@@ -1,14 +1,31 @@
 //! Says what is wrong with a document whose kind is not read, if anything is.
 
-use super::{KINDS, Kind, NETWORKING, SECURITY};
+use super::kinds::{KINDS, Kind, NETWORKING, SECURITY};
+use crate::gateway_api;
 use crate::problem::{Problem, Severity, code};
 use crate::suggest;
 
 /// Groups in which an unknown kind is a mistake, not somebody else's.
-const CLAIMED_GROUPS: [&str; 4] = [NETWORKING, SECURITY, "telemetry.istio.io", "sluice.dev"];
+const CLAIMED_GROUPS: [&str; 5] = [NETWORKING, SECURITY, "telemetry.istio.io", gateway_api::GROUP, "sluice.dev"];
 
 /// Istio's kinds that configure sidecars or the cluster, which a gateway skips.
 const MESH_KINDS: [&str; 4] = ["WorkloadGroup", "ProxyConfig", "WasmPlugin", "TrafficExtension"];
+
+/// Group of the experiments of the Gateway API.
+const EXPERIMENTS: &str = "gateway.networking.x-k8s.io";
+
+/// Kinds of the Gateway API that are not read (yet), and what does instead.
+const OTHER_ROUTES: [(&str, &str); 9] = [
+    ("GatewayClass", "every class is taken to mean this gateway"),
+    ("GRPCRoute", "use a VirtualService, or an HTTPRoute with the paths of the methods"),
+    ("TLSRoute", "use `tls` rules of a VirtualService"),
+    ("TCPRoute", "use `tcp` rules of a VirtualService"),
+    ("UDPRoute", "UDP is not carried"),
+    ("ListenerSet", "write its listeners into the Gateway"),
+    ("XListenerSet", "write its listeners into the Gateway"),
+    ("BackendTLSPolicy", "use `tls` of a DestinationRule"),
+    ("XBackendTrafficPolicy", "use a DestinationRule"),
+];
 
 /// The finding for a document of a group, version and kind; `known` is the kind in another version.
 pub(super) fn unknown(group: &str, version: &str, name: &str, known: Option<&Kind>) -> Problem {
@@ -26,6 +43,14 @@ pub(super) fn unknown(group: &str, version: &str, name: &str, known: Option<&Kin
         return Problem::new(code::NOT_HONOURED, Severity::Warning, format!("{name} has no meaning at a gateway"))
             .field("kind")
             .help("it configures sidecars; the document is skipped");
+    }
+    if let Some((_, instead)) =
+        OTHER_ROUTES.iter().find(|it| (group == gateway_api::GROUP || group == EXPERIMENTS) && it.0 == name)
+    {
+        let severity = if name == "GatewayClass" { Severity::Info } else { Severity::Warning };
+        return Problem::new(code::NOT_HONOURED, severity, format!("{name} is not read; the document is skipped"))
+            .field("kind")
+            .help(*instead);
     }
     if CLAIMED_GROUPS.contains(&group) {
         let names: Vec<&str> = KINDS.iter().filter(|it| it.group == group).map(|it| it.name).collect();

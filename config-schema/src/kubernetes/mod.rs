@@ -2,5 +2,6 @@
 
 pub mod config_map;
 pub mod endpoint_slice;
+pub mod namespace;
 pub mod secret;
 pub mod service;

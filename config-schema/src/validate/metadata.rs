@@ -3,59 +3,13 @@
 use std::collections::HashMap;
 
 use super::check::Check;
-use crate::document::{Documents, Resource};
+use crate::document::{Documents, Resource, for_every_kind};
 use crate::problem::{Problems, Severity, code};
 use crate::read::Origin;
 use crate::value::host;
 
 pub(super) fn check(documents: &Documents, problems: &mut Problems) {
-    let Documents {
-        sources: _,
-        gateways,
-        virtual_services,
-        destination_rules,
-        service_entries,
-        workload_entries,
-        sidecars,
-        request_authentications,
-        authorization_policies,
-        peer_authentications,
-        telemetries,
-        envoy_filters,
-        secrets,
-        config_maps,
-        services,
-        endpoint_slices,
-        api_key_authentications,
-        basic_authentications,
-        health_checks,
-        egress_policies,
-        egress_credentials,
-        rate_limit_policies,
-        settings,
-    } = documents;
-    check_kind(gateways, problems);
-    check_kind(virtual_services, problems);
-    check_kind(destination_rules, problems);
-    check_kind(service_entries, problems);
-    check_kind(workload_entries, problems);
-    check_kind(sidecars, problems);
-    check_kind(request_authentications, problems);
-    check_kind(authorization_policies, problems);
-    check_kind(peer_authentications, problems);
-    check_kind(telemetries, problems);
-    check_kind(envoy_filters, problems);
-    check_kind(secrets, problems);
-    check_kind(config_maps, problems);
-    check_kind(services, problems);
-    check_kind(endpoint_slices, problems);
-    check_kind(api_key_authentications, problems);
-    check_kind(basic_authentications, problems);
-    check_kind(health_checks, problems);
-    check_kind(egress_policies, problems);
-    check_kind(egress_credentials, problems);
-    check_kind(rate_limit_policies, problems);
-    check_kind(settings, problems);
+    for_every_kind!(documents, |resources| check_kind(resources, problems));
 }
 
 fn check_kind<T>(resources: &[Resource<T>], problems: &mut Problems) {
@@ -80,55 +34,6 @@ fn check_kind<T>(resources: &[Resource<T>], problems: &mut Problems) {
 impl Documents {
     /// Puts each kind into Istio's order of age, so that neither file nor document order decides.
     pub(super) fn sort_by_age(&mut self) {
-        fn sort<T>(resources: &mut [Resource<T>]) {
-            resources.sort_by(|a, b| a.age_order().cmp(&b.age_order()));
-        }
-        let Self {
-            sources: _,
-            gateways,
-            virtual_services,
-            destination_rules,
-            service_entries,
-            workload_entries,
-            sidecars,
-            request_authentications,
-            authorization_policies,
-            peer_authentications,
-            telemetries,
-            envoy_filters,
-            secrets,
-            config_maps,
-            services,
-            endpoint_slices,
-            api_key_authentications,
-            basic_authentications,
-            health_checks,
-            egress_policies,
-            egress_credentials,
-            rate_limit_policies,
-            // There is one at most.
-            settings: _,
-        } = self;
-        sort(gateways);
-        sort(virtual_services);
-        sort(destination_rules);
-        sort(service_entries);
-        sort(workload_entries);
-        sort(sidecars);
-        sort(request_authentications);
-        sort(authorization_policies);
-        sort(peer_authentications);
-        sort(telemetries);
-        sort(envoy_filters);
-        sort(secrets);
-        sort(config_maps);
-        sort(services);
-        sort(endpoint_slices);
-        sort(api_key_authentications);
-        sort(basic_authentications);
-        sort(health_checks);
-        sort(egress_policies);
-        sort(egress_credentials);
-        sort(rate_limit_policies);
+        for_every_kind!(self, |resources| resources.sort_by(|a, b| a.age_order().cmp(&b.age_order())));
     }
 }

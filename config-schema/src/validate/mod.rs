@@ -22,6 +22,9 @@ mod sidecar;
 mod telemetry;
 mod envoy_filter;
 mod config_map;
+mod kubernetes_gateway;
+mod kubernetes_route;
+mod route_filter;
 mod api_key_authentication;
 mod basic_authentication;
 mod health_check;
@@ -35,6 +38,7 @@ mod annotations;
 mod metadata;
 
 use crate::document::Documents;
+use crate::gateway_api::servers;
 use crate::native::settings::GatewaySettings;
 use crate::problem::Problems;
 
@@ -76,7 +80,8 @@ pub fn config(documents: Documents, read: Problems) -> Result<(Config, Problems)
     }
     let mut documents = documents;
     documents.sort_by_age();
-    let settings = documents.settings.first().map(|it| it.spec.clone()).unwrap_or_default();
+    let mut settings = documents.settings.first().map(|it| it.spec.clone()).unwrap_or_default();
+    servers::add(&mut documents, &mut settings);
     Ok((Config { settings, documents }, problems))
 }
 
@@ -115,6 +120,12 @@ fn inside(documents: &Documents, problems: &mut Problems) {
     }
     for it in &documents.envoy_filters {
         envoy_filter::check(it, problems);
+    }
+    for it in &documents.kubernetes_gateways {
+        kubernetes_gateway::check(it, problems);
+    }
+    for it in &documents.http_routes {
+        kubernetes_route::check(it, problems);
     }
     config_map::check(&documents.config_maps, problems);
     native(documents, problems);

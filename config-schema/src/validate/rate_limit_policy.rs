@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::check::{Check, is_header_name};
 use crate::document::Resource;
+use crate::gateway_api;
 use crate::native::rate_limit_policy::{
     ClientAddressKey, ConcurrencyRule, Consistency, ConsistencyType, Cost, CostSource, KeyPart, MAX_KEY_PARTS,
     MAX_LIMITS, NamedKey, RateLimit, RateLimitPolicy, RateLimitResponse, RateLimitRule, RateLimitTarget, RequestMatch,
@@ -67,14 +68,14 @@ fn target(check: Checked<'_, '_>, at: &str, it: &RateLimitTarget) {
         check.error(format_args!("{at}.name"), "a reference needs a name");
     }
     match (group.as_str(), kind.as_str()) {
-        ("networking.istio.io", "VirtualService") => {}
-        ("networking.istio.io" | "gateway.networking.k8s.io", "Gateway") if section_name.is_empty() => {}
+        ("networking.istio.io", "VirtualService") | (gateway_api::GROUP, "HTTPRoute") => {}
+        ("networking.istio.io" | gateway_api::GROUP, "Gateway") if section_name.is_empty() => {}
         (_, "Gateway") if !section_name.is_empty() => {
-            check.error(format_args!("{at}.sectionName"), "only a VirtualService has named http routes");
+            check.error(format_args!("{at}.sectionName"), "only a VirtualService or HTTPRoute has named rules");
         }
         _ => {
             let message = format!("a rate limit cannot attach to {kind} of `{group}`");
-            check.error(at, message + "; it can to Gateway and VirtualService of networking.istio.io");
+            check.error(at, message + "; it can to Gateway and VirtualService of networking.istio.io, and to Gateway and HTTPRoute of the Gateway API");
         }
     }
 }

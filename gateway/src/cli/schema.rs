@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use config_schema::document::KINDS;
+use config_schema::document::{KINDS, Kind};
 use config_schema::support;
 
 use super::{fail, print};
@@ -22,10 +22,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         return print(&support::render_markdown());
     }
     let Some(name) = &arguments.kind else {
-        let names: Vec<&str> = KINDS.iter().map(|it| it.name).collect();
+        let names: Vec<String> = KINDS.iter().map(Kind::full_name).collect();
         return print(&format!("{}\n", names.join("\n")));
     };
-    match KINDS.iter().find(|it| it.name.eq_ignore_ascii_case(name)) {
+    match KINDS.iter().find(|it| it.full_name().eq_ignore_ascii_case(name)) {
         Some(kind) => print(&format!("{:#}\n", (kind.schema)().to_value())),
         None => fail(&format!("there is no kind `{name}`; `sluice schema` lists them")),
     }

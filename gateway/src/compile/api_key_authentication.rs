@@ -33,7 +33,7 @@ pub(super) fn lower(config: &Config) -> Result<ApiKeyAuthentication, Box<Problem
             forward_key,
             client_header,
         } = &policy.spec;
-        if !applies(policy, &Aim { selector: selector.as_ref(), target_ref: None, target_refs }, &config.settings) {
+        if !applies(policy, &Aim { selector: selector.as_ref(), target_ref: None, target_refs }, config) {
             continue;
         }
         let mut known = Clients::new();

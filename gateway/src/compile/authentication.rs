@@ -34,7 +34,7 @@ pub(super) fn lower(config: &Config, before: Option<&Snapshot>) -> Result<Authen
     for policy in &config.documents.request_authentications {
         let RequestAuthentication { selector, target_ref, target_refs, jwt_rules } = &policy.spec;
         let aim = Aim { selector: selector.as_ref(), target_ref: target_ref.as_ref(), target_refs };
-        if !applies(policy, &aim, &config.settings) {
+        if !applies(policy, &aim, config) {
             continue;
         }
         for (index, written) in jwt_rules.iter().enumerate() {

@@ -51,7 +51,7 @@ pub(super) fn lower(config: &Config, clusters: &mut Clusters<'_>) -> Result<Lowe
     for policy in &config.documents.authorization_policies {
         let AuthorizationPolicy { selector, target_ref, target_refs, rules, action, provider } = &policy.spec;
         let aim = Aim { selector: selector.as_ref(), target_ref: target_ref.as_ref(), target_refs };
-        if !applies(policy, &aim, &config.settings) {
+        if !applies(policy, &aim, config) {
             continue;
         }
         let is_dry =

@@ -16,7 +16,7 @@ const ENTRIES: [&str; 2] = ["auth", ".htpasswd"];
 pub(super) fn lower(config: &Config) -> Result<Option<BasicAuthentication>, Box<Problem>> {
     let mut found = config.documents.basic_authentications.iter().filter(|policy| {
         let Written { selector, target_refs, .. } = &policy.spec;
-        applies(policy, &Aim { selector: selector.as_ref(), target_ref: None, target_refs }, &config.settings)
+        applies(policy, &Aim { selector: selector.as_ref(), target_ref: None, target_refs }, config)
     });
     let Some(policy) = found.next() else { return Ok(None) };
     if let Some(second) = found.next() {

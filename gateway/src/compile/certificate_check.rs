@@ -15,8 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::listeners::ours;
-use super::{egress, tls_servers};
+use super::{egress, listeners, tls_servers};
 use crate::listener::tls::certificate;
 use crate::listener::tls::config;
 use crate::listener::tls::source::{Pair, Source};
@@ -37,10 +36,9 @@ struct Judged<'a, T> {
 /// What is wrong with the certificates of the servers that select this gateway.
 pub fn check(config: &Config, now: SystemTime) -> Problems {
     let mut problems = Problems::about(config.documents.sources.clone());
-    for (gateway, server) in ours(config) {
-        let index = gateway.spec.servers.iter().position(|it| std::ptr::eq(it, server)).unwrap_or_default();
+    for (gateway, server) in listeners::ours(config) {
         let Some(tls) = &server.tls else { continue };
-        let field = format!("spec.servers[{index}].tls");
+        let field = format!("{}.tls", listeners::field(config, gateway, server));
         let mut judged = Judged { resource: gateway, field, problems: &mut problems };
         match tls.mode.unwrap_or(TlsMode::Passthrough) {
             TlsMode::Passthrough => {}

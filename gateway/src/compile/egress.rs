@@ -130,7 +130,7 @@ fn ways(
 pub(super) fn ours(config: &Config) -> impl Iterator<Item = &Resource<EgressPolicy>> {
     config.documents.egress_policies.iter().filter(|it| {
         let aim = Aim { selector: it.spec.selector.as_ref(), target_ref: None, target_refs: &[] };
-        applies(it, &aim, &config.settings)
+        applies(it, &aim, config)
     })
 }
 

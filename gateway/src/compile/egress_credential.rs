@@ -17,7 +17,7 @@ pub(super) fn lower(config: &Config) -> Result<EgressCredentials, Box<Problem>> 
     for policy in &config.documents.egress_credentials {
         let EgressCredential { selector, hosts, header: name, prefix, credential_name, key } = &policy.spec;
         let aim = Aim { selector: selector.as_ref(), target_ref: None, target_refs: &[] };
-        if !applies(policy, &aim, &config.settings) {
+        if !applies(policy, &aim, config) {
             continue;
         }
         let key = if key.is_empty() { KEY } else { key };

@@ -161,7 +161,7 @@ fn cluster(
     };
     Ok(match target {
         Target::Cluster(it) => Some(it),
-        Target::Missing(_) => None,
+        Target::Missing(_) | Target::Refused(_) => None,
     })
 }
 

@@ -80,6 +80,16 @@ pub(super) fn ours(config: &Config) -> impl Iterator<Item = (&Resource<Gateway>,
     gateways.flat_map(|gateway| gateway.spec.servers.iter().map(move |it| (gateway, it)))
 }
 
+/// Where a server was written: as one, or as a listener of the Gateway API.
+pub(super) fn field(config: &Config, gateway: &Resource<Gateway>, server: &Server) -> String {
+    let written = config.documents.kubernetes_gateways.iter().find(|it| it.origin == gateway.origin);
+    if let Some(index) = written.and_then(|it| it.spec.listeners.iter().position(|it| it.name == server.name)) {
+        return format!("spec.listeners[{index}]");
+    }
+    let index = gateway.spec.servers.iter().position(|it| std::ptr::eq(it, server)).unwrap_or_default();
+    format!("spec.servers[{index}]")
+}
+
 fn key(server: &Server, bind_address: &str) -> Option<ListenerKey> {
     let bind = if server.bind.is_empty() { bind_address } else { &server.bind };
     let bind: IpAddr = bind.parse().ok()?;

@@ -46,6 +46,7 @@ pub(super) fn is_catch_all(path: &PathPattern, conditions: &[Condition]) -> bool
         PathPattern::Any => true,
         PathPattern::Prefix(it) => it.as_ref() == "/",
         PathPattern::Regex(it) => matches!(it.as_ref(), ".*"),
+        PathPattern::Within(it) => it.is_empty(),
         PathPattern::Exact(_) | PathPattern::ExactFolded(_) | PathPattern::PrefixFolded(_) => false,
     };
     every && conditions.is_empty()

@@ -20,6 +20,7 @@ mod external_authorization;
 mod forwarding;
 mod headers;
 mod health_check;
+mod http_route;
 mod listeners;
 mod locality;
 mod matches;

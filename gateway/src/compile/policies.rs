@@ -1,13 +1,10 @@
 //! Decides which policies are for this gateway: by namespace, then by selector or by what they are attached to.
 
-use config_schema::Resource;
+use config_schema::gateway_api::GATEWAY_NAME;
 use config_schema::istio::shared::{LabelSelector, TargetRef, selects};
-use config_schema::native::settings::GatewaySettings;
+use config_schema::{Config, Resource};
 
 use super::registry::root_namespace;
-
-/// Label by which a gateway is known as one of the Gateway API.
-const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// What a policy says of where it applies.
 pub(super) struct Aim<'a> {
@@ -17,16 +14,21 @@ pub(super) struct Aim<'a> {
 }
 
 /// Whether a policy is for this gateway.
-pub(super) fn applies<T>(policy: &Resource<T>, aim: &Aim<'_>, settings: &GatewaySettings) -> bool {
+pub(super) fn applies<T>(policy: &Resource<T>, aim: &Aim<'_>, config: &Config) -> bool {
+    let settings = &config.settings;
     let namespace = &policy.metadata.namespace;
-    if *namespace != settings.node.namespace && namespace != root_namespace(settings) {
-        return false;
-    }
+    let is_near = *namespace == settings.node.namespace || namespace == root_namespace(settings);
     let labels = &settings.node.labels;
     let mut targets = aim.target_refs.iter().chain(aim.target_ref).peekable();
     if targets.peek().is_some() {
+        // Policies stand beside the Gateway that they attach to, wherever this process is said to be.
+        let is_beside = |name: &String| {
+            let mut gateways = config.documents.kubernetes_gateways.iter();
+            gateways.any(|it| it.metadata.name == *name && it.metadata.namespace == *namespace)
+        };
         // Other targets (Service, ServiceEntry) belong to waypoints.
-        return targets.any(|it| it.kind == "Gateway" && labels.get(GATEWAY_NAME) == Some(&it.name));
+        let is_ours = |it: &TargetRef| it.kind == "Gateway" && labels.get(GATEWAY_NAME) == Some(&it.name);
+        return targets.any(|it| is_ours(it) && (is_near || is_beside(&it.name)));
     }
-    aim.selector.is_none_or(|it| selects(&it.match_labels, labels))
+    is_near && aim.selector.is_none_or(|it| selects(&it.match_labels, labels))
 }

@@ -25,7 +25,7 @@ use crate::routing::limits::Staged;
 use crate::routing::redirect::{Redirect, RedirectPath, RedirectPort};
 use crate::routing::request::Scheme;
 use crate::routing::rewrite::{self, PathRewrite};
-use crate::routing::route::{Action, Destination, Forward, PathPattern, Route, RouteOrigin};
+use crate::routing::route::{Action, Destination, Forward, PathPattern, Route, RouteKind, RouteOrigin};
 
 /// What a route takes from where its rule stands.
 pub(super) struct Surroundings {
@@ -51,8 +51,12 @@ pub(super) fn lower<'a>(
         for (index, entry) in entries.iter().enumerate().filter(|(_, it)| matches::is_for(it, place, namespace)) {
             let condition = has_matches.then(|| u32::try_from(index).unwrap_or(u32::MAX));
             let Surroundings { origin, limits } = surroundings(placed);
-            let origin =
-                RouteOrigin { service: origin, rule: u32::try_from(placed.index).unwrap_or(u32::MAX), condition };
+            let origin = RouteOrigin {
+                kind: RouteKind::VirtualService,
+                service: origin,
+                rule: u32::try_from(placed.index).unwrap_or(u32::MAX),
+                condition,
+            };
             let route = Route { limits, ..route(placed, entry, origin, place, clusters)? };
             let catch_all = matches::is_catch_all(&route.path, &route.conditions);
             out.push((route, catch_all));

@@ -41,7 +41,9 @@ pub(super) fn find(name: &str, config: &Config) -> Credential {
 }
 
 fn one(name: &str, config: &Config) -> Option<Credential> {
-    let namespace = &config.settings.node.namespace;
+    // Listeners of the Gateway API name Secrets with their namespace.
+    let full = name.strip_prefix("kubernetes-gateway://").and_then(|it| it.split_once('/'));
+    let (namespace, name) = full.unwrap_or((&config.settings.node.namespace, name));
     let ours = |it: &&config_schema::Resource<Secret>| it.metadata.name == name && it.metadata.namespace == *namespace;
     if let Some(secret) = config.documents.secrets.iter().find(ours) {
         let given = |keys: [&str; 2]| keys.iter().find_map(|key| entry(&secret.spec, key));

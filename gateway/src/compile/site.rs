@@ -18,10 +18,10 @@ use super::matches::{Place, broken};
 use super::rate_limit::{Attached, RateLimits};
 use super::routes::Surroundings;
 use super::visibility::{Exported, Viewer};
-use super::{origins, routes, tcp};
+use super::{http_route, origins, routes, tcp};
 use crate::listener::set::ListenerKey;
 use crate::routing::host_table::HostTable;
-use crate::routing::route::Route;
+use crate::routing::route::{Route, RouteKind};
 use crate::routing::tcp::TcpRoute;
 use crate::routing::virtual_host::VirtualHost;
 
@@ -116,6 +116,9 @@ impl<'a> Site<'a> {
                 drafts.entry(name).or_default().https_redirect = true;
             }
         }
+        for (host, routes) in http_route::on_listener(self, clusters)? {
+            drafts.entry(host).or_default().routes.extend(routes);
+        }
         for (service, hosts) in self.services() {
             let (routes, last) = self.lower(service, clusters)?;
             for host in hosts {
@@ -152,7 +155,8 @@ impl<'a> Site<'a> {
             let services = [name(service), name(placed.document)];
             let attached = Attached {
                 gateway: self.name(),
-                services: services.get(usize::from(is_own)..).unwrap_or_default(),
+                kind: RouteKind::VirtualService,
+                documents: services.get(usize::from(is_own)..).unwrap_or_default(),
                 name: &placed.rule.name,
             };
             Surroundings {

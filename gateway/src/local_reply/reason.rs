@@ -57,6 +57,8 @@ pub enum Reason {
     Preflight,
     /// The route's destination does not exist.
     NoCluster,
+    /// The route has no destination that it may use (Gateway API).
+    InvalidBackend,
     /// The operator injects an error.
     FaultAbort,
     /// The destination has no usable endpoint.
@@ -111,7 +113,7 @@ impl Reason {
             Self::UpstreamProtocol => 502,
             Self::UpstreamTimeout | Self::TryTimeout => 504,
             Self::ClientGone => 0,
-            Self::Internal => 500,
+            Self::InvalidBackend | Self::Internal => 500,
         }
     }
 
@@ -121,7 +123,7 @@ impl Reason {
             Self::MalformedHead | Self::HeadTooLarge | Self::MalformedBody | Self::OldProtocol => "DPE",
             Self::HeadTimeout | Self::BodyTimeout => "SI",
             Self::NoRoute | Self::Misdirected => "NR",
-            Self::NoCluster => "NC",
+            Self::NoCluster | Self::InvalidBackend => "NC",
             Self::FaultAbort => "FI",
             Self::NoHealthyEndpoint => "UH",
             Self::Overflow => "UO",
@@ -175,6 +177,7 @@ impl Reason {
             Self::HttpsRedirect | Self::Redirect | Self::DirectResponse => "direct_response",
             Self::Preflight => "cors_preflight",
             Self::NoCluster => "cluster_not_found",
+            Self::InvalidBackend => "invalid_backend",
             Self::FaultAbort => "fault_filter_abort",
             Self::NoHealthyEndpoint => "no_healthy_upstream",
             Self::Overflow => "upstream_reset_before_response_started{overflow}",
@@ -231,6 +234,7 @@ impl Reason {
             | Self::DirectResponse
             | Self::Preflight
             | Self::NoCluster
+            | Self::InvalidBackend
             | Self::ClientGone
             | Self::Internal => "",
         }
@@ -256,6 +260,7 @@ impl Reason {
             | Self::Preflight
             | Self::FaultAbort
             | Self::NoCluster
+            | Self::InvalidBackend
             | Self::NoHealthyEndpoint
             | Self::Overflow
             | Self::ConnectFailure => true,

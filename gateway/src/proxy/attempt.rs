@@ -107,6 +107,7 @@ pub(super) fn cluster(exchange: &Exchange) -> Result<&Arc<Cluster>, Reason> {
     match &destination.target {
         Target::Cluster(cluster) => Ok(cluster),
         Target::Missing(_) => Err(Reason::NoCluster),
+        Target::Refused(_) => Err(Reason::InvalidBackend),
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn bridge(request: &mut RequestHeader, exchange: &mut Exchange) {
             Protocol::Http2 => true,
             Protocol::Http1 | Protocol::Client => false,
         },
-        Target::Missing(_) => true,
+        Target::Missing(_) | Target::Refused(_) => true,
     });
     if speaks_grpc {
         let set = request.insert_header(header::CONTENT_TYPE, bridge.grpc_type());

@@ -23,7 +23,7 @@ use crate::local_reply::egress_fault::EgressFault;
 use crate::local_reply::{Flow, LocalReply, Reason};
 use crate::origin::DocumentOrigin;
 use crate::routing::rewrite::PathRewrite;
-use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteOrigin};
+use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteKind, RouteOrigin};
 use crate::routing::way_out::{Use, Way, WaysOut};
 use crate::snapshot::{Proxy, Service};
 use crate::telemetry::egress_log::Asked;
@@ -215,7 +215,12 @@ fn route(plan: &Plan, dynamic: &Dynamic) -> Arc<Route> {
     Arc::new(Route {
         name: "egress".into(),
         stat_prefix: None,
-        origin: RouteOrigin { service: Arc::new(DocumentOrigin::default()), rule: 0, condition: None },
+        origin: RouteOrigin {
+            kind: RouteKind::VirtualService,
+            service: Arc::new(DocumentOrigin::default()),
+            rule: 0,
+            condition: None,
+        },
         path: PathPattern::Any,
         conditions: Box::default(),
         action: Action::Forward(Box::new(forward)),

@@ -145,7 +145,7 @@ fn observe<'a>(session: &Session, error: Option<&Error>, exchange: &'a Exchange)
                 host: &cluster.definition().host,
                 namespace: &cluster.definition().namespace,
             },
-            Target::Missing(name) => {
+            Target::Missing(name) | Target::Refused(name) => {
                 DestinationLabels::Cluster { name, host: name.rsplit('|').next().unwrap_or(name), namespace: "unknown" }
             }
         },

@@ -81,7 +81,7 @@ impl ServeTcp {
         match route.as_ref().filter(|_| admitted).and_then(|it| it.pick(fastrand::u32(..))) {
             None if !admitted => outline.flag = Reason::Forbidden.flag(),
             None => outline.flag = Reason::NoRoute.flag(),
-            Some(Target::Missing(name)) => {
+            Some(Target::Missing(name) | Target::Refused(name)) => {
                 outline.cluster = name.to_string();
                 outline.flag = Reason::NoCluster.flag();
             }

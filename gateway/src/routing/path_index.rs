@@ -51,6 +51,10 @@ impl PathIndex {
                 PathPattern::Any => index.any.push(number),
                 PathPattern::Exact(path) => index.exact.entry(path.clone()).or_default().push(number),
                 PathPattern::Prefix(prefix) => index.prefix.insert(prefix.as_bytes(), number),
+                PathPattern::Within(path) => {
+                    index.exact.entry(path.clone()).or_default().push(number);
+                    index.prefix.insert(format!("{path}/").as_bytes(), number);
+                }
                 PathPattern::ExactFolded(path) => {
                     index.folds = true;
                     index.folded_exact.entry(path.clone()).or_default().push(number);

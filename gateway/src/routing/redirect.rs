@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::request::{Request, Scheme};
+use super::rewrite::replace_segments;
 use crate::text::host_of;
 
 /// A compiled redirect; what it does not replace stays as the client sent it.
@@ -42,6 +43,8 @@ pub enum RedirectPath {
     Replace(Box<str>),
     /// The first bytes replaced.
     ReplacePrefix(usize, Box<str>),
+    /// The first bytes, whole segments, replaced (Gateway API).
+    ReplaceSegments(usize, Box<str>),
 }
 
 impl Redirect {
@@ -80,6 +83,9 @@ impl Redirect {
             RedirectPath::Keep => request.target.to_owned(),
             RedirectPath::Replace(path) if path.contains('?') => path.to_string(),
             RedirectPath::Replace(path) => format!("{path}{}", request.query()),
+            RedirectPath::ReplaceSegments(length, segments) => {
+                format!("{}{}", replace_segments(request.path(), *length, segments), request.query())
+            }
             RedirectPath::ReplacePrefix(length, prefix) => {
                 format!("{prefix}{}{}", request.path().get(*length..).unwrap_or_default(), request.query())
             }

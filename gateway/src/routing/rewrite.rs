@@ -13,6 +13,8 @@ pub enum PathRewrite {
     Keep,
     /// The first bytes, which the route matched, become this; no slash is added or removed.
     Prefix(usize, Box<str>),
+    /// The first bytes, whole segments, become this; a path never becomes empty (Gateway API).
+    Segments(usize, Box<str>),
     /// The whole path becomes this.
     Whole(Box<str>),
     /// Everything an expression finds becomes this (`$1` for groups).
@@ -28,12 +30,21 @@ impl PathRewrite {
             Self::Prefix(length, prefix) => {
                 Cow::Owned(format!("{prefix}{}{query}", path.get(*length..).unwrap_or_default()))
             }
+            Self::Segments(length, segments) => {
+                Cow::Owned(format!("{}{query}", replace_segments(path, *length, segments)))
+            }
             Self::Whole(it) => Cow::Owned(format!("{it}{query}")),
             Self::Regex(expression, replacement) => {
                 Cow::Owned(format!("{}{query}", expression.replace_all(path, replacement.as_ref())))
             }
         }
     }
+}
+
+/// A path with other segments for its first bytes; neither ends with a slash.
+pub(super) fn replace_segments(path: &str, length: usize, segments: &str) -> String {
+    let rest = path.get(length..).unwrap_or_default();
+    if rest.is_empty() && segments.is_empty() { "/".to_owned() } else { format!("{segments}{rest}") }
 }
 
 /// RE2's replacement (`\1`, `\\`) in the regex crate's form (`${1}`, `\`).
@@ -76,6 +87,22 @@ mod tests {
         check(&prefix("/foo", "/v2"), "/foobar", "/v2bar");
         check(&PathRewrite::Whole("/new".into()), "/foo?x", "/new?x");
         check(&prefix("/", "/v1"), "/foo", "/v1foo");
+        // The table of the Gateway API.
+        let segments = |matched: &str, new: &str| {
+            PathRewrite::Segments(matched.trim_end_matches('/').len(), new.trim_end_matches('/').into())
+        };
+        for new in ["/xyz", "/xyz/"] {
+            check(&segments("/foo", new), "/foo/bar?x=1", "/xyz/bar?x=1");
+            check(&segments("/foo/", new), "/foo/bar", "/xyz/bar");
+            check(&segments("/foo", new), "/foo", "/xyz");
+            check(&segments("/foo", new), "/foo/", "/xyz/");
+            check(&segments("/", new), "/foo", "/xyz/foo");
+        }
+        for new in ["", "/"] {
+            check(&segments("/foo", new), "/foo/bar", "/bar");
+            check(&segments("/foo", new), "/foo/", "/");
+            check(&segments("/foo", new), "/foo?x", "/?x");
+        }
         let expression = PathRewrite::Regex(Regex::new("^/a/(.*)$").unwrap(), replacement("/\\1").into());
         check(&expression, "/a/b?a/b", "/b?a/b");
         check(&PathRewrite::Regex(Regex::new("o").unwrap(), replacement("$0").into()), "/foo", "/f$0$0");

@@ -34,6 +34,8 @@ pub enum PathPattern {
     PrefixFolded(Box<str>),
     /// A path that matches as a whole.
     Regex(Box<str>),
+    /// This path, or one below it; without a slash at the end (Gateway API).
+    Within(Box<str>),
 }
 
 impl PathPattern {
@@ -46,6 +48,7 @@ impl PathPattern {
             Self::ExactFolded(it) => format!("path = {it} in any case"),
             Self::PrefixFolded(it) => format!("path begins with {it} in any case"),
             Self::Regex(it) => format!("path matches {it}"),
+            Self::Within(it) => format!("path is {it} or below it"),
         }
     }
 
@@ -54,7 +57,7 @@ impl PathPattern {
         match self {
             // Without a path to match, Istio's route has the prefix `/`.
             Self::Any => Some(1),
-            Self::Prefix(it) | Self::PrefixFolded(it) => Some(it.len()),
+            Self::Prefix(it) | Self::PrefixFolded(it) | Self::Within(it) => Some(it.len()),
             Self::Exact(_) | Self::ExactFolded(_) | Self::Regex(_) => None,
         }
     }
@@ -68,6 +71,9 @@ impl PathPattern {
             Self::ExactFolded(it) => path.eq_ignore_ascii_case(it),
             Self::PrefixFolded(it) => path.get(..it.len()).is_some_and(|head| head.eq_ignore_ascii_case(it)),
             Self::Regex(it) => regex::Regex::new(&whole(it)).is_ok_and(|expression| expression.is_match(path)),
+            Self::Within(it) => {
+                path.strip_prefix(it.as_ref()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
         }
     }
 }
@@ -75,12 +81,36 @@ impl PathPattern {
 /// Where in the documents a route was written.
 #[derive(Debug, Clone)]
 pub struct RouteOrigin {
-    /// The VirtualService.
+    /// Kind of the document.
+    pub kind: RouteKind,
+    /// The document.
     pub service: Arc<DocumentOrigin>,
-    /// Index in its `http`.
+    /// Index in its rules.
     pub rule: u32,
-    /// Index in the rule's `match`, if it has any.
+    /// Index in the rule's matches, if it has any.
     pub condition: Option<u32>,
+}
+
+/// The kinds of documents that routes are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RouteKind {
+    /// Istio's.
+    VirtualService,
+    /// The Gateway API's.
+    HttpRoute,
+}
+
+impl RouteOrigin {
+    /// The path of the match, or of the rule when it has none.
+    pub fn field(&self) -> String {
+        let (rules, matches) = match self.kind {
+            RouteKind::VirtualService => ("http", "match"),
+            RouteKind::HttpRoute => ("rules", "matches"),
+        };
+        let rule = self.rule;
+        self.condition
+            .map_or_else(|| format!("spec.{rules}[{rule}]"), |it| format!("spec.{rules}[{rule}].{matches}[{it}]"))
+    }
 }
 
 /// One compiled rule.
@@ -167,6 +197,8 @@ pub enum Target {
     Cluster(Arc<Cluster>),
     /// Nobody declared it; requests get 503 `NC`.
     Missing(Arc<str>),
+    /// The route may not use it; requests get 500.
+    Refused(Arc<str>),
 }
 
 impl Target {
@@ -174,7 +206,7 @@ impl Target {
     pub fn name(&self) -> &str {
         match self {
             Self::Cluster(it) => it.name(),
-            Self::Missing(it) => it,
+            Self::Missing(it) | Self::Refused(it) => it,
         }
     }
 }
@@ -186,7 +218,7 @@ impl Forward {
         drawn
             .filter_map(|it| match &it.target {
                 Target::Cluster(cluster) => Some(Arc::clone(cluster)),
-                Target::Missing(_) => None,
+                Target::Missing(_) | Target::Refused(_) => None,
             })
             .collect()
     }

@@ -48,11 +48,11 @@ pub struct RateLimitPolicy {
 pub struct RateLimitTarget {
     /// `networking.istio.io`, or `gateway.networking.k8s.io` for its Gateway.
     pub group: String,
-    /// `Gateway` or `VirtualService`.
+    /// `Gateway`, `VirtualService` or, of the Gateway API, `HTTPRoute`.
     pub kind: String,
     /// Name in the policy's namespace.
     pub name: String,
-    /// Name of an http route of the VirtualService.
+    /// Name of an http route of the VirtualService, or of a rule of the HTTPRoute.
     pub section_name: String,
 }
 

@@ -1,6 +1,7 @@
 //! Rules between resources: what one document says of another.
 
 mod destinations;
+mod gateway_api;
 mod gateways;
 mod policies;
 mod registry;
@@ -22,6 +23,7 @@ pub(super) fn check(documents: &Documents, problems: &mut Problems) {
     let registry = Registry::of(documents, &settings.node.cluster_domain);
     let scene = Scene { documents, settings, registry };
     gateways::check(&scene, problems);
+    gateway_api::check(&scene, problems);
     destinations::check(&scene, problems);
     policies::check(&scene, problems);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Scene;
 use crate::document::{Metadata, Resource};
+use crate::gateway_api::{GATEWAY_NAME, GROUP};
 use crate::istio::gateway::Gateway;
 use crate::istio::shared::selects;
 use crate::istio::telemetry::Telemetry;
@@ -14,8 +15,6 @@ use crate::value::host;
 
 /// Prefix of header names that stand for a claim of the request's token.
 const CLAIMS: &str = "@request.auth.claims";
-/// Label of the workloads that Istio makes for a Gateway of the Gateway API; there, only targetRefs select.
-const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
     for it in &scene.documents.request_authentications {
@@ -97,6 +96,10 @@ fn rate_limit_targets(scene: &Scene<'_>, policy: &Resource<RateLimitPolicy>, pro
             ("networking.istio.io", "Gateway") => scene.documents.gateways.iter().any(|it| is_named(&it.metadata)),
             ("networking.istio.io", "VirtualService") => service
                 .is_some_and(|it| section_name.is_empty() || it.spec.http.iter().any(|it| it.name == *section_name)),
+            (GROUP, "HTTPRoute") => scene.documents.http_routes.iter().any(|it| {
+                is_named(&it.metadata)
+                    && (section_name.is_empty() || it.spec.rules.iter().any(|it| it.name == *section_name))
+            }),
             _ => true,
         };
         if !found {

@@ -52,6 +52,7 @@ impl Teller<'_> {
             match &it.target {
                 Target::Cluster(cluster) => self.cluster(cluster),
                 Target::Missing(_) => self.step("cluster", "does not exist: 503 NC"),
+                Target::Refused(_) => self.step("cluster", "must not be used by this route: 500"),
             }
         }
     }

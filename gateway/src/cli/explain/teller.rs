@@ -215,11 +215,6 @@ impl Observer for Teller<'_> {
             Err(Mismatch::Path(asked)) => format!("does not match: {asked}"),
             Err(Mismatch::Condition(asked)) => format!("does not match: {asked}"),
         };
-        let origin = &route.origin;
-        let field = match origin.condition {
-            Some(condition) => format!("spec.http[{}].match[{condition}]", origin.rule),
-            None => format!("spec.http[{}]", origin.rule),
-        };
-        self.step_at("rule", result, (&origin.service, &field));
+        self.step_at("rule", result, (&route.origin.service, &route.origin.field()));
     }
 }

@@ -130,7 +130,7 @@ fn asked(written: &GlobalRateLimit, clusters: &mut Clusters<'_>) -> Result<Optio
     let timeout = Duration::parse(&written.timeout).map_or(TIMEOUT, |it| it.0);
     Ok(match clusters.grpc_target(&destination, "default")? {
         Target::Cluster(cluster) => Some(LimitService { cluster, timeout }),
-        Target::Missing(_) => None,
+        Target::Missing(_) | Target::Refused(_) => None,
     })
 }
 

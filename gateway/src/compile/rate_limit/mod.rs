@@ -7,6 +7,7 @@ mod rules;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use config_schema::gateway_api;
 use config_schema::istio::shared::TargetRef;
 use config_schema::native::rate_limit_policy::{RateLimitPolicy, RateLimitTarget};
 use config_schema::{Config, Problem, Resource};
@@ -15,6 +16,7 @@ use self::rules::Draft;
 use super::policies::{Aim, applies};
 use crate::filter::rate_limit::Rule;
 use crate::routing::limits::Staged;
+use crate::routing::route::RouteKind;
 
 /// What a policy attaches to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,10 +25,10 @@ enum Anchor {
     Everything,
     /// Routes by which requests come in at a Gateway of Istio.
     Gateway(String, String),
-    /// Routes of a VirtualService.
-    Service(String, String),
+    /// Routes of a VirtualService or HTTPRoute.
+    Document(RouteKind, String, String),
     /// A named route of one.
-    Route(String, String, String),
+    Route(RouteKind, String, String, String),
 }
 
 /// All limits, by what they attach to and by stage (before, behind authentication).
@@ -39,8 +41,10 @@ pub(super) struct RateLimits {
 pub(super) struct Attached<'a> {
     /// Namespace and name of the Gateway that it is bound to.
     pub(super) gateway: (&'a str, &'a str),
-    /// Namespaces and names of the VirtualServices that it comes from.
-    pub(super) services: &'a [(&'a str, &'a str)],
+    /// Kind of the documents that it comes from.
+    pub(super) kind: RouteKind,
+    /// Namespaces and names of them.
+    pub(super) documents: &'a [(&'a str, &'a str)],
     /// Its name; empty when it has none.
     pub(super) name: &'a str,
 }
@@ -94,11 +98,11 @@ impl RateLimits {
         let owned = |(namespace, name): (&str, &str)| (namespace.to_owned(), name.to_owned());
         let (namespace, name) = owned(route.gateway);
         let mut anchors = vec![Anchor::Gateway(namespace, name)];
-        for it in route.services {
+        for it in route.documents {
             let (namespace, name) = owned(*it);
-            anchors.push(Anchor::Service(namespace.clone(), name.clone()));
+            anchors.push(Anchor::Document(route.kind, namespace.clone(), name.clone()));
             if !route.name.is_empty() {
-                anchors.push(Anchor::Route(namespace, name, route.name.to_owned()));
+                anchors.push(Anchor::Route(route.kind, namespace, name, route.name.to_owned()));
             }
         }
         anchors.dedup();
@@ -121,7 +125,7 @@ impl RateLimits {
 /// What a policy attaches to here.
 fn anchors(policy: &Resource<RateLimitPolicy>, config: &Config) -> Vec<Anchor> {
     let (selector, target_refs) = (&policy.spec.selector, &policy.spec.target_refs);
-    let everything = |aim: &Aim<'_>| applies(policy, aim, &config.settings).then_some(Anchor::Everything);
+    let everything = |aim: &Aim<'_>| applies(policy, aim, config).then_some(Anchor::Everything);
     if target_refs.is_empty() {
         let aim = Aim { selector: selector.as_ref(), target_ref: None, target_refs: &[] };
         return everything(&aim).into_iter().collect();
@@ -129,8 +133,13 @@ fn anchors(policy: &Resource<RateLimitPolicy>, config: &Config) -> Vec<Anchor> {
     let namespace = &policy.metadata.namespace;
     let each = |it: &RateLimitTarget| {
         let RateLimitTarget { group, kind, name, section_name } = it;
-        match (group.as_str(), kind.as_str(), section_name.as_str()) {
-            ("gateway.networking.k8s.io", ..) => {
+        let document = |kind| match section_name.as_str() {
+            "" => Anchor::Document(kind, namespace.clone(), name.clone()),
+            route => Anchor::Route(kind, namespace.clone(), name.clone(), route.to_owned()),
+        };
+        match (group.as_str(), kind.as_str()) {
+            (gateway_api::GROUP, "HTTPRoute") => Some(document(RouteKind::HttpRoute)),
+            (gateway_api::GROUP, _) => {
                 let reference = TargetRef {
                     group: group.clone(),
                     kind: kind.clone(),
@@ -139,9 +148,8 @@ fn anchors(policy: &Resource<RateLimitPolicy>, config: &Config) -> Vec<Anchor> {
                 };
                 everything(&Aim { selector: None, target_ref: Some(&reference), target_refs: &[] })
             }
-            (_, "Gateway", _) => Some(Anchor::Gateway(namespace.clone(), name.clone())),
-            (_, _, "") => Some(Anchor::Service(namespace.clone(), name.clone())),
-            (_, _, route) => Some(Anchor::Route(namespace.clone(), name.clone(), route.to_owned())),
+            (_, "Gateway") => Some(Anchor::Gateway(namespace.clone(), name.clone())),
+            (_, _) => Some(document(RouteKind::VirtualService)),
         }
     };
     target_refs.iter().filter_map(each).collect()

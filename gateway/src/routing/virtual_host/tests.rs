@@ -7,7 +7,7 @@ use super::*;
 use crate::origin::DocumentOrigin;
 use crate::routing::matcher::Condition;
 use crate::routing::request::Scheme;
-use crate::routing::route::{Action, PathPattern, RouteOrigin};
+use crate::routing::route::{Action, PathPattern, RouteKind, RouteOrigin};
 use crate::text::TextPattern;
 
 fn route(path: PathPattern, method: Option<&str>, number: u32) -> Arc<Route> {
@@ -15,7 +15,12 @@ fn route(path: PathPattern, method: Option<&str>, number: u32) -> Arc<Route> {
     Arc::new(Route {
         name: "".into(),
         stat_prefix: None,
-        origin: RouteOrigin { service: Arc::new(service), rule: number, condition: None },
+        origin: RouteOrigin {
+            kind: RouteKind::VirtualService,
+            service: Arc::new(service),
+            rule: number,
+            condition: None,
+        },
         path,
         conditions: method.into_iter().map(|it| Condition::Method(TextPattern::Exact(it.into()))).collect(),
         action: Action::Respond(StatusCode::OK, bytes::Bytes::new()),
@@ -32,6 +37,7 @@ fn pattern() -> impl Strategy<Value = PathPattern> {
         Just(PathPattern::Any),
         path.prop_map(|it| PathPattern::Exact(it.into())),
         path.prop_map(|it| PathPattern::Prefix(it.into())),
+        path.prop_map(|it| PathPattern::Within(it.trim_end_matches('/').into())),
         path.prop_map(|it| PathPattern::ExactFolded(it.to_lowercase().into())),
         path.prop_map(|it| PathPattern::PrefixFolded(it.to_lowercase().into())),
         "/[ab]{0,2}(\\.\\*|\\[ab\\]\\+)".prop_map(|it| PathPattern::Regex(it.into())),

@@ -1,0 +1,146 @@
+//! Routes of the Gateway API and what they refer to: Gateways, backends, Secrets, grants.
+
+use super::Scene;
+use crate::document::Resource;
+use crate::gateway_api::http_route::{BackendRef, HttpRoute};
+use crate::gateway_api::kubernetes_gateway::{KubernetesGateway, SecretRef};
+use crate::gateway_api::reference_grant::Reference;
+use crate::gateway_api::{GATEWAY_NAME, GROUP, attachment};
+use crate::istio::shared::TargetRef;
+use crate::problem::{Problems, Severity, code};
+use crate::value::host;
+
+pub(super) fn check(scene: &Scene<'_>, problems: &mut Problems) {
+    for route in &scene.documents.http_routes {
+        parents(scene, route, problems);
+        for (index, rule) in route.spec.rules.iter().enumerate() {
+            let backends = rule.backend_refs.iter().enumerate();
+            let backends = backends.map(|(number, it)| (format!("spec.rules[{index}].backendRefs[{number}]"), it));
+            let mirrors = rule.filters.iter().enumerate().filter_map(|(number, it)| {
+                let field = format!("spec.rules[{index}].filters[{number}].requestMirror.backendRef");
+                Some((field, &it.request_mirror.as_ref()?.backend_ref))
+            });
+            for (field, it) in backends.chain(mirrors) {
+                backend(scene, route, (&field, it), problems);
+            }
+        }
+    }
+    for gateway in &scene.documents.kubernetes_gateways {
+        certificates(scene, gateway, problems);
+    }
+    targets(scene, problems);
+}
+
+/// Gateways that nobody declares, and those of which no listener takes the route.
+fn parents(scene: &Scene<'_>, route: &Resource<HttpRoute>, problems: &mut Problems) {
+    let namespace = &route.metadata.namespace;
+    for (index, parent) in route.spec.parent_refs.iter().enumerate() {
+        if parent.group != GROUP || parent.kind != "Gateway" {
+            continue;
+        }
+        let field = format!("spec.parentRefs[{index}]");
+        let mut gateways = scene.documents.kubernetes_gateways.iter();
+        let Some(gateway) = gateways.find(|it| attachment::refers(parent, namespace, it)) else {
+            let message = format!("referenced Gateway not found: \"{}\"", parent.name);
+            let problem = route.problem(code::REFERENCE_NOT_FOUND, Severity::Warning, field, message);
+            problems.push(problem.help(format!("declare a Gateway of {GROUP} with this name and namespace")));
+            continue;
+        };
+        let mut only = route.clone();
+        only.spec.parent_refs = vec![parent.clone()];
+        let takes = |it| !attachment::hosts(&only, (gateway, it), scene.documents).is_empty();
+        if !gateway.spec.listeners.iter().any(takes) {
+            let message = format!("no listener of Gateway `{}` takes the route", parent.name);
+            let problem = route.problem(code::HOST_NOT_IN_GATEWAY, Severity::Warning, field, message);
+            problems.push(problem.help("compare hostnames, sectionName, port, and allowedRoutes of the listeners"));
+        }
+    }
+}
+
+/// Backends that may not be used, and those that nobody declares.
+fn backend(
+    scene: &Scene<'_>,
+    route: &Resource<HttpRoute>,
+    (field, backend): (&str, &BackendRef),
+    problems: &mut Problems,
+) {
+    let BackendRef { group, kind, name, namespace, port: _, weight: _, filters: _ } = backend;
+    let own = route.metadata.namespace.as_str();
+    let owner = if namespace.is_empty() { own } else { namespace };
+    let reference = Reference { from: ("HTTPRoute", own), kind: (group, kind), to: (owner, name) };
+    if kind == "Service" && !attachment::is_granted(reference, scene.documents) {
+        let message = format!(
+            "no ReferenceGrant in `{owner}` lets HTTPRoutes of `{own}` refer to it: its share is answered with 500"
+        );
+        let problem = route.problem(code::REFERENCE_NOT_FOUND, Severity::Warning, field, message);
+        problems.push(problem.help(format!("add a ReferenceGrant to namespace `{owner}`")));
+        return;
+    }
+    let name = if kind == "Hostname" {
+        name.to_ascii_lowercase()
+    } else {
+        host::qualify(name, owner, &scene.settings.node.cluster_domain)
+    };
+    if !scene.registry.is_empty() && scene.registry.find(&name).is_none() {
+        let message = format!("host `{name}` is declared by no ServiceEntry or Service");
+        let problem = route.problem(code::REFERENCE_NOT_FOUND, Severity::Warning, format!("{field}.name"), message);
+        problems.push(problem.help("it is resolved by DNS; declare a ServiceEntry if that is not meant"));
+    }
+}
+
+/// Certificates that may not be used, and those that are in no Secret.
+fn certificates(scene: &Scene<'_>, gateway: &Resource<KubernetesGateway>, problems: &mut Problems) {
+    let own = gateway.metadata.namespace.as_str();
+    for (index, listener) in gateway.spec.listeners.iter().enumerate() {
+        for (number, it) in listener.tls.iter().flat_map(|it| it.certificate_refs.iter().enumerate()) {
+            let SecretRef { group, kind, name, namespace } = it;
+            let owner = if namespace.is_empty() { own } else { namespace };
+            let reference = Reference { from: ("Gateway", own), kind: (group, kind), to: (owner, name) };
+            let secrets = &scene.documents.secrets;
+            let is_there = scene.settings.secrets.is_some()
+                || secrets.iter().any(|it| it.metadata.name == *name && it.metadata.namespace == owner);
+            let (message, help) = if !attachment::is_granted(reference, scene.documents) {
+                (format!("no ReferenceGrant in `{owner}` lets Gateways of `{own}` use the Secret"), "add one there")
+            } else if !is_there {
+                let message =
+                    format!("the credential `{owner}/{name}` is in no Secret, so this listener cannot end TLS");
+                (message, "add the Secret as a document, or set secrets.directory in GatewaySettings")
+            } else {
+                continue;
+            };
+            let field = format!("spec.listeners[{index}].tls.certificateRefs[{number}]");
+            problems.push(gateway.problem(code::REFERENCE_NOT_FOUND, Severity::Warning, field, message).help(help));
+        }
+    }
+}
+
+/// Policies for a Gateway, where nobody says which of several Gateways this process is.
+fn targets(scene: &Scene<'_>, problems: &mut Problems) {
+    let gateways = &scene.documents.kubernetes_gateways;
+    if gateways.len() < 2 || scene.settings.node.labels.contains_key(GATEWAY_NAME) {
+        return;
+    }
+    for it in &scene.documents.request_authentications {
+        target(it, it.spec.target_refs.iter().chain(&it.spec.target_ref), gateways, problems);
+    }
+    for it in &scene.documents.authorization_policies {
+        target(it, it.spec.target_refs.iter().chain(&it.spec.target_ref), gateways, problems);
+    }
+}
+
+fn target<'a, T>(
+    policy: &Resource<T>,
+    mut targets: impl Iterator<Item = &'a TargetRef>,
+    gateways: &[Resource<KubernetesGateway>],
+    problems: &mut Problems,
+) {
+    let is_one =
+        |it: &TargetRef| it.kind == "Gateway" && gateways.iter().any(|gateway| gateway.metadata.name == it.name);
+    let Some(found) = targets.find(|it| is_one(it)) else { return };
+    let message =
+        format!("the policy is for Gateway `{}`, but this process serves several and would not apply it", found.name);
+    let problem = policy.problem(code::NO_WORKLOAD, Severity::Error, "spec", message);
+    problems.push(
+        problem.help(format!("set node.labels `{GATEWAY_NAME}` in GatewaySettings: one process for each Gateway")),
+    );
+}
