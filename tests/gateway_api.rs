@@ -236,6 +236,7 @@ fn what_may_not_be_used_is_answered_with_500_for_its_share() {
     let three = Upstream::echo("three");
     let documents = route("r", "", &rules) + &backend("shop/three", three.address());
     let scene = Scene::start(&documents);
+    assert_eq!(Scene::start(&document("HTTPRoute", "r", "  parentRefs: [{name: edge}]\n")).who("h", "/", ""), "500");
     for path in ["/none", "/zero", "/kind", "/filter", "/foreign"] {
         assert_eq!(scene.who("h", path, ""), "500", "{path}");
     }

@@ -20,6 +20,12 @@ pub struct KubernetesGateway {
     /// Addresses that a cluster would give it; the settings say what is bound.
     #[schemars(extend("x-support" = "mesh"))]
     pub addresses: Vec<Value>,
+    /// Who may add listeners by ListenerSets, which are not read.
+    #[schemars(extend("x-support" = "later"))]
+    pub allowed_listeners: Option<Value>,
+    /// Not offered; client certificates are asked for by MUTUAL of an Istio Gateway, those for backends stand in a
+    /// DestinationRule.
+    pub tls: Option<Value>,
     /// Labels and parameters of what a cluster would create.
     #[schemars(extend("x-support" = "mesh"))]
     pub infrastructure: Option<Value>,

@@ -16,9 +16,14 @@ const MAX_LISTENERS: usize = 64;
 
 pub(super) fn check(resource: &Resource<KubernetesGateway>, problems: &mut Problems) {
     let mut check = Check::new(resource, problems);
-    let KubernetesGateway { gateway_class_name, listeners, addresses: _, infrastructure: _ } = check.spec();
+    let KubernetesGateway { gateway_class_name, listeners, addresses: _, allowed_listeners: _, tls, infrastructure: _ } =
+        check.spec();
     if gateway_class_name.is_empty() {
         check.error("spec.gatewayClassName", "a Gateway names its class");
+    }
+    if tls.is_some() {
+        let message = "not offered; ask for client certificates by MUTUAL of an Istio Gateway, show one to backends by a DestinationRule";
+        check.error("spec.tls", message);
     }
     if listeners.is_empty() || listeners.len() > MAX_LISTENERS {
         check.error("spec.listeners", format!("a Gateway has between 1 and {MAX_LISTENERS} listeners"));

@@ -14,6 +14,7 @@ use config_schema::gateway_api::reference_grant::Reference;
 use config_schema::istio::http_action::Retry;
 use config_schema::istio::shared::{Destination as WrittenDestination, PortSelector};
 use config_schema::{Problem, Resource};
+use http::header::HOST;
 use http::{HeaderName, StatusCode};
 use regex::Regex;
 
@@ -44,9 +45,11 @@ pub(super) fn lower(
     clusters: &mut Clusters<'_>,
 ) -> Result<Vec<Ordered>, Box<Problem>> {
     let everything = [HttpRouteMatch::default()];
+    let nothing = [HttpRouteRule::default()];
+    let rules = if document.spec.rules.is_empty() { nothing.as_slice() } else { &document.spec.rules };
     let service = origins::of(document, site.config);
     let mut out = Vec::new();
-    for (index, written) in document.spec.rules.iter().enumerate() {
+    for (index, written) in rules.iter().enumerate() {
         let rule = Rule { site, document, written };
         let has_matches = !written.matches.is_empty();
         let matches = if has_matches { written.matches.as_slice() } else { &everything };
@@ -215,7 +218,8 @@ fn conditions(entry: &HttpRouteMatch) -> Result<Vec<Condition>, Box<Problem>> {
         let name = HeaderName::try_from(&it.name).map_err(|_| broken(format!("`{}` is no header name", it.name)))?;
         // Of two entries for one name the first counts.
         if !seen.contains(&name) {
-            out.push(Condition::Header(HeaderSource::Field(name.clone()), text(it)?));
+            let source = if name == HOST { HeaderSource::Authority } else { HeaderSource::Field(name.clone()) };
+            out.push(Condition::Header(source, text(it)?));
             seen.push(name);
         }
     }
