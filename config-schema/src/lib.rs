@@ -26,5 +26,5 @@ pub mod validate;
 
 pub use document::{Documents, Metadata, Resource};
 pub use problem::{Problem, Problems, Severity};
-pub use read::read;
+pub use read::{Memory, read, read_again};
 pub use validate::Config;

@@ -35,7 +35,7 @@ use crate::native::settings::GatewaySettings;
 use crate::read::Source;
 
 /// Everything that was read, by kind.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "each field is named for the kind it holds")]
 pub struct Documents {
     /// The files, for reports.
@@ -68,11 +68,17 @@ pub struct Documents {
     pub settings: Vec<Resource<GatewaySettings>>,
 }
 
-/// Does the same with the list of every kind of some documents.
+/// Does the same with the list of every kind of some documents, or with those of two.
 macro_rules! for_every_kind {
     ($documents:expr, |$list:ident| $action:expr) => {
+        for_every_kind!(@list $documents, |$list| $action)
+    };
+    ($documents:ident, append $other:ident) => {
+        for_every_kind!(@list $documents, append $other)
+    };
+    (@list $($what:tt)*) => {
         for_every_kind!(
-            @ $documents, |$list| $action;
+            @ $($what)*;
             gateways virtual_services destination_rules service_entries workload_entries sidecars
             request_authentications authorization_policies peer_authentications telemetries envoy_filters
             kubernetes_gateways http_routes reference_grants namespaces secrets config_maps services endpoint_slices
@@ -80,6 +86,11 @@ macro_rules! for_every_kind {
             rate_limit_policies settings
         )
     };
+    (@ $documents:ident, append $other:ident; $($kind:ident)*) => {{
+        let Documents { sources, $($kind),* } = $other;
+        $documents.sources.extend(sources);
+        $($documents.$kind.extend($kind);)*
+    }};
     (@ $documents:expr, |$list:ident| $action:expr; $($kind:ident)*) => {{
         let Documents { sources: _, $($kind),* } = $documents;
         $({
@@ -89,6 +100,18 @@ macro_rules! for_every_kind {
     }};
 }
 pub(crate) use for_every_kind;
+
+impl Documents {
+    /// Adds all of another collection, behind what is there.
+    pub(crate) fn append(&mut self, other: Self) {
+        for_every_kind!(self, append other);
+    }
+
+    /// Makes a file the place that everything was read from.
+    pub(crate) fn set_source(&mut self, source: u32) {
+        for_every_kind!(self, |resources| resources.iter_mut().for_each(|it| it.origin.source = source));
+    }
+}
 
 /// Where a kind keeps what others keep in `spec`: there, or beside `metadata`.
 #[derive(Clone, Copy, PartialEq, Eq)]

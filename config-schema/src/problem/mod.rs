@@ -178,6 +178,11 @@ impl Problems {
         }
     }
 
+    /// Makes a file the place of all that have one.
+    pub(crate) fn set_source(&mut self, source: u32) {
+        self.entries.iter_mut().filter_map(|it| it.origin.as_mut()).for_each(|it| it.source = source);
+    }
+
     /// Adds all of another report.
     pub fn absorb(&mut self, other: Problems) {
         for source in other.sources {

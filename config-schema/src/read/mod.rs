@@ -6,6 +6,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod locate;
+mod memory;
 pub(crate) mod strict;
 
 use std::fs;
@@ -15,6 +16,10 @@ use std::sync::Arc;
 
 use serde::Deserialize as _;
 use serde_yaml::Value;
+
+use memory::Part;
+
+pub use memory::Memory;
 
 use crate::document::Documents;
 use crate::problem::{FieldPath, Position, Problem, Problems, Severity, code};
@@ -55,11 +60,15 @@ pub struct Origin {
 /// Problems of reading (no such file, no YAML, unknown field …) are in the second value;
 /// what could be read is in the first either way.
 pub fn read(paths: &[PathBuf]) -> (Documents, Problems) {
-    let mut reader = Reader::default();
-    for path in paths {
-        reader.path(path);
-    }
-    reader.finish()
+    Reader::default().read(paths)
+}
+
+/// The same, without parsing files again that say what they said at the last reading.
+pub fn read_again(paths: &[PathBuf], memory: &mut Memory) -> (Documents, Problems) {
+    let mut reader = Reader { known: std::mem::take(memory), fresh: Some(Memory::default()), ..Reader::default() };
+    let read = reader.read(paths);
+    *memory = reader.fresh.unwrap_or_default();
+    read
 }
 
 /// The files that [`read`] would read, without reading them.
@@ -93,13 +102,24 @@ struct Reader {
     documents: Documents,
     problems: Problems,
     files: u32,
+    /// What files said before.
+    known: Memory,
+    /// What they say now, where that is to be remembered.
+    fresh: Option<Memory>,
 }
 
 impl Reader {
-    fn finish(self) -> (Documents, Problems) {
-        let Self { documents, problems, files: _ } = self;
+    fn read(&mut self, paths: &[PathBuf]) -> (Documents, Problems) {
+        for path in paths {
+            self.path(path);
+        }
+        self.finish()
+    }
+
+    fn finish(&mut self) -> (Documents, Problems) {
+        let documents = std::mem::take(&mut self.documents);
         let mut report = Problems::about(documents.sources.clone());
-        report.absorb(problems);
+        report.absorb(std::mem::take(&mut self.problems));
         (documents, report)
     }
 
@@ -130,27 +150,39 @@ impl Reader {
         let source = Arc::new(Source { id: self.files, name: name.to_owned(), text });
         self.files += 1;
         self.documents.sources.push(Arc::clone(&source));
-        if let Err(excess) = bounds::check(&source.text) {
-            let mut problem = Problem::new(code::TOO_LARGE, Severity::Error, excess.message).help(excess.help);
-            problem.position = excess.position;
-            self.problems.push(whole(problem, &source));
-            return;
+        let part = self.known.take(&source.text).map_or_else(|| parse(&source), |it| it.numbered(source.id));
+        if let Some(memory) = &mut self.fresh {
+            memory.keep(&source, part.clone());
         }
-        for (number, document) in serde_yaml::Deserializer::from_str(&source.text).enumerate() {
-            let origin = Origin { source: source.id, document: index(number), item: None };
-            match Value::deserialize(document).and_then(|mut it| it.apply_merge().map(|()| it)) {
-                Ok(Value::Null) => {}
-                Ok(value) => self.documents.take(value, origin, &mut self.problems),
-                Err(error) => {
-                    let ends_stream = error.location().is_none_or(|_| !is_duplicate(&error));
-                    self.problems.push(syntax(&error, origin, &source));
-                    if ends_stream {
-                        return;
-                    }
+        self.documents.append(part.documents);
+        self.problems.absorb(part.problems);
+    }
+}
+
+/// What a file says.
+fn parse(source: &Source) -> Part {
+    let mut part = Part::default();
+    if let Err(excess) = bounds::check(&source.text) {
+        let mut problem = Problem::new(code::TOO_LARGE, Severity::Error, excess.message).help(excess.help);
+        problem.position = excess.position;
+        part.problems.push(whole(problem, source));
+        return part;
+    }
+    for (number, document) in serde_yaml::Deserializer::from_str(&source.text).enumerate() {
+        let origin = Origin { source: source.id, document: index(number), item: None };
+        match Value::deserialize(document).and_then(|mut it| it.apply_merge().map(|()| it)) {
+            Ok(Value::Null) => {}
+            Ok(value) => part.documents.take(value, origin, &mut part.problems),
+            Err(error) => {
+                let ends_stream = error.location().is_none_or(|_| !is_duplicate(&error));
+                part.problems.push(syntax(&error, origin, source));
+                if ends_stream {
+                    return part;
                 }
             }
         }
     }
+    part
 }
 
 fn index(number: usize) -> u32 {

@@ -63,3 +63,33 @@ fn json_with_tabs_loads() {
     assert!(!problems.has_errors(), "{}", problems.render_text());
     assert_eq!(documents.gateways.len(), 1);
 }
+
+#[test]
+fn what_is_remembered_reads_as_if_it_were_read() {
+    let folder = std::env::temp_dir().join(format!("sluice-memory-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let good = format!("{HEAD}spec: {{hosts: [a.test]}}\n---\n{HEAD}spec: {{hosts: [b.test], exprtTo: []}}\n");
+    let bad = format!("{HEAD}spec: {{hosts: [a.test\n");
+    let inert = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g}, spec: {servers: [{defaultEndpoint: x}]}}\n";
+    let mut memory = Memory::default();
+    for files in [
+        [good.as_str(), inert, ""],
+        [good.as_str(), inert, ""],
+        // Each stands under another name, and what was twice alike is not any more.
+        ["", &good, inert],
+        [&good, &good, &bad],
+        [&bad, inert, &good],
+        [inert, inert, &bad],
+    ] {
+        for (name, text) in ["a.yaml", "b.yaml", "c.yaml"].iter().zip(files) {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let paths = [folder.clone()];
+        let said = |(documents, mut problems): (Documents, Problems)| {
+            problems.locate();
+            format!("{documents:#?}{problems:#?}")
+        };
+        assert_eq!(said(read_again(&paths, &mut memory)), said(read(&paths)), "{files:?}");
+    }
+    fs::remove_dir_all(folder).unwrap();
+}

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use config_schema::problem::code;
-use config_schema::{Problem, Problems, Severity, validate};
+use config_schema::{Documents, Memory, Problem, Problems, Severity, validate};
 
 use self::background::Attempt;
 use self::fixed::Fixed;
@@ -61,13 +61,25 @@ pub struct Candidate {
 
 /// Reads, validates and compiles; nothing is bound, asked or published.
 pub fn candidate(paths: &[PathBuf], before: Option<&Snapshot>) -> Result<Candidate, Problems> {
-    prepare(paths, before, &Attempt::default())
+    prepare(|| config_schema::read(paths), before, &Attempt::default())
+}
+
+/// Reads what changed since the last reading; everything, while another attempt does the same.
+fn read_again(paths: &[PathBuf], memory: &Mutex<Memory>) -> (Documents, Problems) {
+    match memory.try_lock() {
+        Ok(mut memory) => config_schema::read_again(paths, &mut memory),
+        Err(_) => config_schema::read(paths),
+    }
 }
 
 /// [`candidate`], stopping between its steps when nobody waits for it any more.
-fn prepare(paths: &[PathBuf], before: Option<&Snapshot>, attempt: &Attempt) -> Result<Candidate, Problems> {
+fn prepare(
+    read: impl FnOnce() -> (Documents, Problems),
+    before: Option<&Snapshot>,
+    attempt: &Attempt,
+) -> Result<Candidate, Problems> {
     let begun = Instant::now();
-    let (documents, read) = config_schema::read(paths);
+    let (documents, read) = read();
     if attempt.is_over() {
         return Err(Problems::default());
     }
@@ -97,6 +109,8 @@ fn located(mut problems: Problems) -> Problems {
 /// Everything that a reload touches.
 pub struct Reloader {
     paths: Vec<PathBuf>,
+    /// What the files said at the last reload.
+    memory: Arc<Mutex<Memory>>,
     live: Arc<Live>,
     listeners: tokio::sync::Mutex<ListenerSet>,
     counts: Arc<ConnectionCounts>,
@@ -121,6 +135,7 @@ impl Reloader {
         let report = Report { success: true, generation: 1, time: SystemTime::now(), problems: Problems::default() };
         let reloader = Self {
             paths,
+            memory: Arc::default(),
             live,
             listeners: tokio::sync::Mutex::new(listeners),
             counts,
@@ -142,8 +157,8 @@ impl Reloader {
     pub async fn reload(&self) -> Report {
         let mut turn = self.turn.lock().await;
         let before = self.live.pin();
-        let (paths, current) = (self.paths.clone(), Arc::clone(&before));
-        let work = move |attempt: &Attempt| prepare(&paths, Some(&current), attempt);
+        let (paths, memory, current) = (self.paths.clone(), Arc::clone(&self.memory), Arc::clone(&before));
+        let work = move |attempt: &Attempt| prepare(|| read_again(&paths, &memory), Some(&current), attempt);
         let done = background::run(*turn, work).await;
         let compiled = done.map(|it| {
             *turn = it.cost;
