@@ -12,6 +12,8 @@ use crate::gateway_api::http_route::{
 };
 use crate::problem::{Problems, Severity, code};
 
+/// Most backends of a rule.
+const MAX_BACKENDS: usize = 16;
 /// Most weight of a backend.
 const MAX_WEIGHT: u32 = 1_000_000;
 
@@ -54,6 +56,9 @@ fn rule(check: &mut Check<'_, HttpRoute>, at: &str, rule: &HttpRouteRule) {
         let at = format!("{at}.backendRefs[{index}]");
         backend(check, &at, it);
         route_filter::of_backend(check, &format!("{at}.filters"), &it.filters);
+    }
+    if backend_refs.len() > MAX_BACKENDS {
+        check.error(format_args!("{at}.backendRefs"), format!("a rule has at most {MAX_BACKENDS} backends"));
     }
     let redirects = filters.iter().any(|it| it.request_redirect.is_some());
     if redirects && !backend_refs.is_empty() {

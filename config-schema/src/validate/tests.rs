@@ -30,6 +30,16 @@ fn every_mistake_of_a_rule_is_reported() {
 }
 
 #[test]
+fn weights_that_add_up_to_too_much_are_refused() {
+    let destination = |name: char| format!("{{destination: {{host: {name}}}, weight: 2147483647}}");
+    let rule = |names: &str| {
+        format!("  http:\n  - route: [{}]\n", names.chars().map(destination).collect::<Vec<_>>().join(", "))
+    };
+    check_rules(&rule("ab"), &[]);
+    check_rules(&rule("abc"), &["spec.http[0].route"]);
+}
+
+#[test]
 fn a_rule_behind_a_catch_all_is_unreachable() {
     check_rules(
         "  http:\n  - route: [{destination: {host: a}}]\n  - match: [{uri: {prefix: /x}}]\n    route: [{destination: {host: a}}]\n",

@@ -115,8 +115,11 @@ pub(super) fn weights(check: &mut Check<'_, VirtualService>, at: &str, weights: 
             check.error(format_args!("{at}[{index}].weight"), format!("weight {weight} must not be negative"));
         }
     }
-    if weights.clone().count() > 1 && weights.map(i64::from).sum::<i64>() == 0 {
+    let total: i64 = weights.clone().map(i64::from).sum();
+    if weights.count() > 1 && total == 0 {
         check.error(at, "the weights of several destinations must not all be 0");
+    } else if total > i64::from(u32::MAX) {
+        check.error(at, format!("the weights add up to {total}, more than {}", u32::MAX));
     }
 }
 

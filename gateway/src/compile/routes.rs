@@ -25,7 +25,7 @@ use crate::routing::limits::Staged;
 use crate::routing::redirect::{Redirect, RedirectPath, RedirectPort};
 use crate::routing::request::Scheme;
 use crate::routing::rewrite::{self, PathRewrite};
-use crate::routing::route::{Action, Destination, Forward, PathPattern, Route, RouteKind, RouteOrigin};
+use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteKind, RouteOrigin};
 
 /// What a route takes from where its rule stands.
 pub(super) struct Surroundings {
@@ -114,7 +114,7 @@ fn action(
         return Ok(Action::Respond(status, body.as_ref().map(bytes_of).transpose()?.unwrap_or_default()));
     }
     let destinations = destinations(placed, place, clusters)?;
-    let total_weight = destinations.iter().map(|it| it.weight).sum::<u32>().max(1);
+    let total_weight = route::total(destinations.iter().map(|it| it.weight)).max(1);
     let rewrite = rule.rewrite.as_deref().map_or(Ok(PathRewrite::Keep), |it| path_rewrite(it, path))?;
     let timeout = rule.timeout.map(|it| it.0).filter(|it| !it.is_zero());
     let retry = clusters.retries(rule.retries.as_deref());

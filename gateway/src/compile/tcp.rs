@@ -8,6 +8,7 @@ use config_schema::{Problem, Resource};
 
 use super::clusters::Clusters;
 use super::matches::Place;
+use crate::routing::route;
 use crate::routing::tcp::TcpRoute;
 
 /// The route of a VirtualService on a listener, if it has one for it.
@@ -44,7 +45,7 @@ pub(super) fn route(
         destinations.push((weight, clusters.target(destination, namespace, place.port)?));
     }
     let origin = format!("{namespace}/{}", service.metadata.name).into();
-    let total_weight = destinations.iter().map(|it| it.0).sum();
+    let total_weight = route::total(destinations.iter().map(|it| it.0));
     Ok((!destinations.is_empty())
         .then(|| Arc::new(TcpRoute { destinations: destinations.into(), total_weight, origin })))
 }

@@ -229,6 +229,11 @@ impl Forward {
     }
 }
 
+/// What weights add up to; validation has refused more than fits.
+pub fn total(weights: impl Iterator<Item = u32>) -> u32 {
+    weights.fold(0, u32::saturating_add)
+}
+
 /// Index of the weight that a random number falls on, of weights with this sum; none when it is 0.
 pub(super) fn weighted(mut weights: impl Iterator<Item = u32>, total: u32, draw: u32) -> Option<usize> {
     let mut ticket = draw.checked_rem(total)?;

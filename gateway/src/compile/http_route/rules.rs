@@ -27,7 +27,7 @@ use crate::compile::rate_limit::Attached;
 use crate::compile::site::Site;
 use crate::filter::header_edits::HeaderEdits;
 use crate::routing::matcher::{Condition, HeaderSource};
-use crate::routing::route::{Action, Destination, Forward, PathPattern, Route, RouteKind, RouteOrigin, Target};
+use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteKind, RouteOrigin, Target};
 use crate::text::{TextPattern, whole};
 use crate::upstream::retry::Policy;
 
@@ -138,7 +138,7 @@ impl Rule<'_> {
             return Ok(Action::Respond(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()));
         }
         Ok(Action::Forward(Box::new(Forward {
-            total_weight: destinations.iter().map(|it| it.weight).sum::<u32>().max(1),
+            total_weight: route::total(destinations.iter().map(|it| it.weight)).max(1),
             destinations: destinations.into(),
             rewrite: filters.rewrite,
             timeout: self.times().0,
