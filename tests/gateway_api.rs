@@ -29,8 +29,8 @@ fn http(name: &str, host: &str) -> String {
 }
 
 /// A route at the Gateway with these hosts and rules, each rule in flow form.
-fn route(name: &str, hosts: &str, rules: &[&str]) -> String {
-    let rules: String = rules.iter().map(|it| format!("  - {{{it}}}\n")).collect();
+fn route(name: &str, hosts: &str, rules: &[impl AsRef<str>]) -> String {
+    let rules: String = rules.iter().map(|it| format!("  - {{{}}}\n", it.as_ref())).collect();
     document(
         "HTTPRoute",
         name,
@@ -105,7 +105,6 @@ fn the_most_specific_rule_wins_wherever_it_stands() {
         rule(7, &below(", queryParams: [{name: q, value: '1'}]")),
         rule(8, &path("Exact", "/a/b/c", "")),
     ];
-    let [first, second] = [first.as_slice(), &second].map(|it| it.iter().map(String::as_str).collect::<Vec<_>>());
     let scene = Scene::start(&(route("first", "", &first) + &route("second", "", &second)));
     for (target, headers, expected) in [
         ("/", "", "0"),
@@ -195,7 +194,6 @@ fn redirects_rewrites_and_headers_are_as_written() {
             ", backendRefs: [{name: one, port: 80, filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-own, value: backend}]}}]}]",
         ),
     ];
-    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let scene = Scene::start(&route("r", "", &rules));
     let gateway = &scene.gateway;
     for (path, status, location) in [
@@ -232,7 +230,6 @@ fn what_may_not_be_used_is_answered_with_500_for_its_share() {
         "matches: [{path: {value: /host}}], backendRefs: [{group: networking.istio.io, kind: Hostname, name: two.default.svc.cluster.local, port: 80}]".to_owned(),
         "matches: [{path: {value: /copy}}], filters: [{type: RequestMirror, requestMirror: {backendRef: {name: two, port: 80}, percent: 100}}], backendRefs: [{name: one, port: 80}]".to_owned(),
     ];
-    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let three = Upstream::echo("three");
     let documents = route("r", "", &rules) + &backend("shop/three", three.address());
     let scene = Scene::start(&documents);
@@ -401,7 +398,6 @@ fn rate_limits_attach_to_routes_and_their_rules() {
         format!("name: a, matches: [{{path: {{value: /a}}}}], {}", to("one")),
         format!("name: b, matches: [{{path: {{value: /b}}}}], {}", to("one")),
     ];
-    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let routes = route("r", "", &rules) + &route("other", "o.test", &[&to("two")]);
     let answers = |scene: &Scene, host: &str, path: &str| [(); 4].map(|()| scene.who(host, path, ""));
     let scene = Scene::start(&(routes.clone() + &limit("l", "")));
@@ -419,7 +415,6 @@ fn explain_tells_the_rule_by_its_line() {
         format!("matches: [{{path: {{value: /a}}}}, {{method: GET}}], {}", to("one")),
         "matches: [{path: {value: /b}}], backendRefs: [{kind: Thing, group: x.test, name: y}]".to_owned(),
     ];
-    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let one = Upstream::echo("one");
     folder.write(
         "config.yaml",
@@ -445,11 +440,8 @@ fn many_routes_make_one_table() {
     let rules: Vec<String> = (0..2_000)
         .map(|it| format!("matches: [{{path: {{value: /r{it}/x}}}}], filters: [{{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: x-rule, value: '{it}'}}]}}}}], {}", to("one")))
         .collect();
-    let documents: String = rules
-        .chunks(16)
-        .enumerate()
-        .map(|(number, rules)| route(&format!("r{number}"), "", &rules.iter().map(String::as_str).collect::<Vec<_>>()))
-        .collect();
+    let documents: String =
+        rules.chunks(16).enumerate().map(|(number, rules)| route(&format!("r{number}"), "", rules)).collect();
     let scene = Scene::start(&documents);
     for it in [0, 1, 999, 1_999] {
         assert_eq!(scene.gateway.get("h", &format!("/r{it}/x/y")).echoed("x-rule"), Some(it.to_string()));

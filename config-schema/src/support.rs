@@ -68,13 +68,13 @@ enum Entries {
     Map,
 }
 
-/// The fields of every kind, by its full name.
-static TREES: LazyLock<BTreeMap<String, Field>> = LazyLock::new(|| {
+/// The fields of every kind, by its group and name.
+static TREES: LazyLock<BTreeMap<(&'static str, &'static str), Field>> = LazyLock::new(|| {
     KINDS
         .iter()
         .map(|kind| {
             let schema = (kind.schema)().to_value();
-            (kind.full_name(), field(&schema, &schema, 0))
+            ((kind.group, kind.name), field(&schema, &schema, 0))
         })
         .collect()
 });
@@ -115,7 +115,7 @@ fn shape<'a>(schema: &'a Json, root: &'a Json) -> (Option<Entries>, &'a Json) {
 
 /// Reports every field of `value` that is accepted and not honoured.
 pub(crate) fn warn(kind: &Kind, value: &Value, prefix: &FieldPath, report: &mut dyn FnMut(Problem)) {
-    if let Some(tree) = TREES.get(&kind.full_name()) {
+    if let Some(tree) = TREES.get(&(kind.group, kind.name)) {
         walk(tree, value, prefix, report);
     }
 }
@@ -193,7 +193,7 @@ pub fn render_markdown() -> String {
          where `maxConnections` bounds those, it shares one, and the time also bounds the gaps inside an answer.\n",
     );
     for kind in KINDS {
-        let Some(tree) = TREES.get(&kind.full_name()) else { continue };
+        let Some(tree) = TREES.get(&(kind.group, kind.name)) else { continue };
         // Writing to a String cannot fail.
         write!(
             out,

@@ -122,7 +122,7 @@ pub(super) enum Layout {
 
 /// One kind that is read.
 pub struct Kind {
-    pub(super) group: &'static str,
+    pub(crate) group: &'static str,
     pub(super) versions: &'static [&'static str],
     /// Name, as in `kind:`.
     pub name: &'static str,

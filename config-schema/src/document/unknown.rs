@@ -15,7 +15,7 @@ const MESH_KINDS: [&str; 4] = ["WorkloadGroup", "ProxyConfig", "WasmPlugin", "Tr
 const EXPERIMENTS: &str = "gateway.networking.x-k8s.io";
 
 /// Kinds of the Gateway API that are not read (yet), and what does instead.
-const OTHER_ROUTES: [(&str, &str); 9] = [
+const OTHER_KINDS: [(&str, &str); 9] = [
     ("GatewayClass", "every class is taken to mean this gateway"),
     ("GRPCRoute", "use a VirtualService, or an HTTPRoute with the paths of the methods"),
     ("TLSRoute", "use `tls` rules of a VirtualService"),
@@ -44,8 +44,8 @@ pub(super) fn unknown(group: &str, version: &str, name: &str, known: Option<&Kin
             .field("kind")
             .help("it configures sidecars; the document is skipped");
     }
-    if let Some((_, instead)) =
-        OTHER_ROUTES.iter().find(|it| (group == gateway_api::GROUP || group == EXPERIMENTS) && it.0 == name)
+    if matches!(group, gateway_api::GROUP | EXPERIMENTS)
+        && let Some((_, instead)) = OTHER_KINDS.iter().find(|it| it.0 == name)
     {
         let severity = if name == "GatewayClass" { Severity::Info } else { Severity::Warning };
         return Problem::new(code::NOT_HONOURED, severity, format!("{name} is not read; the document is skipped"))

@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 
+use super::GROUP;
 use super::http_route::{HttpRoute, ParentRef};
 use super::kubernetes_gateway::{AllowedRoutes, FromNamespaces, KubernetesGateway, Listener, RouteNamespaces};
-use super::{GROUP, reference_grant};
 use crate::document::{Documents, Resource};
 use crate::istio::shared::selects;
 use crate::value::host;
@@ -17,22 +17,24 @@ use crate::value::host;
 /// Label that every namespace has: its name.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
-/// The hosts of a route on a listener, in lower case; none where it does not attach.
+/// The hosts of a route on a listener by these of its parents, in lower case; none where it does not attach.
 pub fn hosts(
     route: &Resource<HttpRoute>,
+    parents: &[ParentRef],
     (gateway, listener): (&Resource<KubernetesGateway>, &Listener),
     documents: &Documents,
 ) -> Vec<String> {
     let names = |it: &ParentRef| refers(it, &route.metadata.namespace, gateway) && is_section(it, listener);
-    if !route.spec.parent_refs.iter().any(names) || !admits(gateway, listener, &route.metadata.namespace, documents) {
+    if !parents.iter().any(names) || !admits(gateway, listener, &route.metadata.namespace, documents) {
         return Vec::new();
     }
     let own = host_of(listener);
-    let every = [own.clone()];
-    let written: Vec<String> = route.spec.hostnames.iter().map(|it| it.to_ascii_lowercase()).collect();
-    let written = if written.is_empty() { every.as_slice() } else { &written };
+    let mut written: Vec<String> = route.spec.hostnames.iter().map(|it| it.to_ascii_lowercase()).collect();
+    if written.is_empty() {
+        written.push(own.clone());
+    }
     let mut out: Vec<String> = Vec::new();
-    for name in written {
+    for name in &written {
         if let Some(host) = host::intersect(name, &own)
             && !is_taken(host, gateway, listener)
             && !out.iter().any(|it| it == host)
@@ -55,11 +57,6 @@ pub fn refers(parent: &ParentRef, namespace: &str, gateway: &Resource<Kubernetes
         && parent.kind == "Gateway"
         && parent.name == gateway.metadata.name
         && namespace == gateway.metadata.namespace
-}
-
-/// Whether a reference stays in its namespace or is granted.
-pub fn is_granted(reference: reference_grant::Reference<'_>, documents: &Documents) -> bool {
-    reference_grant::is_granted(reference, &documents.reference_grants)
 }
 
 fn is_section(parent: &ParentRef, listener: &Listener) -> bool {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::GROUP;
+use super::reference_grant::Reference;
 use super::route_filter::RouteFilter;
 use crate::value::Duration;
 
@@ -107,6 +108,13 @@ impl Default for PathMatch {
     }
 }
 
+impl PathMatch {
+    /// The prefix that is meant, without a slash at its end; absent when another kind is.
+    pub fn prefix(&self) -> Option<&str> {
+        (self.kind == PathMatchKind::PathPrefix).then(|| self.value.trim_end_matches('/'))
+    }
+}
+
 /// How a path is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum PathMatchKind {
@@ -172,6 +180,32 @@ impl Default for BackendRef {
             weight: 1,
             filters: Vec::new(),
         }
+    }
+}
+
+/// The kinds of backends that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendKind {
+    /// A Service of Kubernetes.
+    Service,
+    /// The host of a ServiceEntry, of whatever namespace.
+    Hostname,
+}
+
+impl BackendRef {
+    /// Its kind; absent when it is somebody else's.
+    pub fn known_kind(&self) -> Option<BackendKind> {
+        match (self.group.as_str(), self.kind.as_str()) {
+            ("", "Service") => Some(BackendKind::Service),
+            ("networking.istio.io", "Hostname") => Some(BackendKind::Hostname),
+            _ => None,
+        }
+    }
+
+    /// The reference, as made by an HTTPRoute of a namespace.
+    pub fn reference<'a>(&'a self, namespace: &'a str) -> Reference<'a> {
+        let owner = if self.namespace.is_empty() { namespace } else { &self.namespace };
+        Reference { from: ("HTTPRoute", namespace), kind: (&self.group, &self.kind), to: (owner, &self.name) }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::GROUP;
+use super::reference_grant::Reference;
 use crate::istio::shared::LabelSelector;
 
 /// Listeners of this gateway.
@@ -89,6 +90,14 @@ pub struct SecretRef {
 impl Default for SecretRef {
     fn default() -> Self {
         Self { group: String::new(), kind: "Secret".to_owned(), name: String::new(), namespace: String::new() }
+    }
+}
+
+impl SecretRef {
+    /// The reference, as made by a Gateway of a namespace.
+    pub fn reference<'a>(&'a self, namespace: &'a str) -> Reference<'a> {
+        let owner = if self.namespace.is_empty() { namespace } else { &self.namespace };
+        Reference { from: ("Gateway", namespace), kind: (&self.group, &self.kind), to: (owner, &self.name) }
     }
 }
 

@@ -15,3 +15,6 @@ pub const GROUP: &str = "gateway.networking.k8s.io";
 
 /// Label by which a gateway is known as one of the Gateway API; its value is the Gateway's name.
 pub const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
+
+/// Stands before `<namespace>/<name>` of a Secret that a listener refers to (Istio's spelling).
+pub const CREDENTIAL: &str = "kubernetes-gateway://";

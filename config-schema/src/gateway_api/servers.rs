@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use super::GATEWAY_NAME;
 use super::kubernetes_gateway::{KubernetesGateway, Listener, SecretRef};
-use super::reference_grant::{Reference, ReferenceGrant, is_granted};
+use super::reference_grant::{ReferenceGrant, is_granted};
+use super::{CREDENTIAL, GATEWAY_NAME};
 use crate::document::{Documents, Resource};
 use crate::istio::gateway::{Gateway, Port, Server, ServerTls, TlsMode};
 use crate::native::settings::GatewaySettings;
@@ -44,11 +44,10 @@ fn server(
     let Listener { name, hostname, port, protocol, tls, allowed_routes: _ } = listener;
     let namespace = gateway.metadata.namespace.as_str();
     let credential = |it: &SecretRef| {
-        let owner = if it.namespace.is_empty() { namespace } else { &it.namespace };
-        let to = (owner, it.name.as_str());
-        let reference = Reference { from: ("Gateway", namespace), kind: (&it.group, &it.kind), to };
+        let reference = it.reference(namespace);
+        let (owner, name) = reference.to;
         // One that is not granted is not looked for; the listener goes without it.
-        is_granted(reference, grants).then(|| format!("{CREDENTIAL}{owner}/{}", it.name))
+        is_granted(reference, grants).then(|| format!("{CREDENTIAL}{owner}/{name}"))
     };
     let tls = tls.as_ref().map(|it| ServerTls {
         mode: Some(TlsMode::Simple),
@@ -67,6 +66,3 @@ fn server(
     let spec = Gateway { servers: vec![server], selector: BTreeMap::new() };
     Resource { metadata, spec, origin: gateway.origin, kind: gateway.kind }
 }
-
-/// Stands before `<namespace>/<name>` of a Secret (Istio's spelling).
-const CREDENTIAL: &str = "kubernetes-gateway://";

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::egress_settings::EgressSettings;
 use crate::istio::mesh_config::MeshConfig;
 use crate::value::Duration;
 
@@ -47,6 +48,19 @@ pub struct GatewaySettings {
     pub dns: DnsSettings,
     /// Bounds on what clients may do.
     pub limits: Limits,
+}
+
+impl GatewaySettings {
+    /// Namespace whose policies apply everywhere.
+    pub fn root_namespace(&self) -> &str {
+        let root = &self.mesh_config.root_namespace;
+        if root.is_empty() { "istio-system" } else { root }
+    }
+
+    /// Whether policies of a namespace are for this gateway, where they do not say otherwise.
+    pub fn takes_policies_of(&self, namespace: &str) -> bool {
+        namespace == self.node.namespace || namespace == self.root_namespace()
+    }
 }
 
 impl Default for GatewaySettings {
@@ -240,35 +254,6 @@ pub struct JwksSettings {
     pub proxy: String,
     /// Networks that may be asked though they are link-local or a cloud's metadata service.
     pub allowed_addresses: Vec<String>,
-}
-
-/// What holds for all ways out of forward proxies (Sidecar listeners of protocol HTTP_PROXY).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct EgressSettings {
-    /// Networks that names may lead to though they are private or special.
-    pub allowed_addresses: Vec<String>,
-    /// What must be said in tunnels; default Verify.
-    pub tls_in_tunnel: Option<TlsInTunnel>,
-    /// Longest silence in a tunnel; default 10m.
-    pub idle_timeout: Option<Duration>,
-    /// Longest life of a tunnel; default none.
-    pub max_duration: Option<Duration>,
-    /// Bound on connecting; default 5s.
-    pub connect_timeout: Option<Duration>,
-    /// How long a tunnel lasts whose destination is not allowed any more; default 30s.
-    pub revocation_grace: Option<Duration>,
-}
-
-/// What must be said in tunnels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum TlsInTunnel {
-    /// On ports of protocol TLS and HTTPS, a handshake that names the host of CONNECT.
-    Verify,
-    /// The same on all ports.
-    Require,
-    /// Anything.
-    Off,
 }
 
 /// Bounds on what clients may do.

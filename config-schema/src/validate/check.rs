@@ -211,5 +211,8 @@ pub(crate) fn is_header_name(name: &str) -> bool {
         })
 }
 
+/// The methods of HTTP (RFC 9110 and PATCH).
+pub(crate) const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
 /// The protocols a port may name, as Istio spells them.
 pub(crate) const PROTOCOLS: [&str; 8] = ["HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "MONGO", "TCP", "TLS"];

@@ -1,6 +1,6 @@
 //! Rules of what stands beside the action of an HTTP rule: retries, faults, mirrors, CORS.
 
-use super::check::{Check, is_header_name};
+use super::check::{Check, METHODS, is_header_name};
 use super::virtual_service::destination;
 use crate::istio::http_action::{Abort, CorsPolicy, Delay, FaultInjection, Retry};
 use crate::istio::virtual_service::{HttpRoute, VirtualService};
@@ -118,9 +118,7 @@ pub(super) fn cors(check: Checked<'_, '_>, at: &str, cors: &CorsPolicy) {
         check.string_match(&field, origin);
     }
     for (index, method) in cors.allow_methods.iter().enumerate() {
-        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"]
-            .contains(&method.as_str());
-        if !known {
+        if method != "*" && !METHODS.contains(&method.as_str()) {
             check.error(format_args!("{at}.allowMethods[{index}]"), format!("`{method}` is no method"));
         }
     }

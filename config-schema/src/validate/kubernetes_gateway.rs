@@ -94,11 +94,13 @@ fn tls(check: &mut Check<'_, KubernetesGateway>, at: &str, tls: &ListenerTls) {
     }
 }
 
-/// Why a hostname of a listener or route is none, if it is none; empty is every host.
+/// A hostname of a listener or route; empty is every host.
 pub(super) fn hostname_of<T>(check: &mut Check<'_, T>, field: impl Display, name: &str) {
-    let plain = name.strip_prefix("*.").unwrap_or(name);
     if name.is_empty() {
-    } else if host::is_ip(name) {
+        return;
+    }
+    let plain = name.strip_prefix("*.").unwrap_or(name);
+    if host::is_ip(name) {
         check.error(field, format!("`{name}` is an address; hostnames are names"));
     } else if plain.contains('*') || (name != plain && plain.is_empty()) {
         check.error(field, format!("`{name}`: a wildcard stands only as the whole first label, as in *.example.com"));

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::check::{Check, is_header_name};
+use super::check::{Check, METHODS, is_header_name};
 use super::kubernetes_gateway::hostname_of;
 use super::route_filter;
 use crate::document::Resource;
@@ -86,7 +86,6 @@ fn one_match(check: &mut Check<'_, HttpRoute>, at: &str, it: &HttpRouteMatch) {
     if let Some(path) = path {
         self::path(check, &format!("{at}.path"), path);
     }
-    const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
     if !method.is_empty() && !METHODS.contains(&method.as_str()) {
         check.error(format_args!("{at}.method"), format!("`{method}` is none of {}", METHODS.join(", ")));
     }
@@ -127,14 +126,14 @@ fn path(check: &mut Check<'_, HttpRoute>, at: &str, path: &PathMatch) {
 
 /// What a backend says of itself; whether it is there is asked between documents.
 fn backend(check: &mut Check<'_, HttpRoute>, at: &str, backend: &BackendRef) {
-    let BackendRef { group, kind, name, namespace: _, port, weight, filters: _ } = backend;
+    let BackendRef { group: _, kind, name, namespace: _, port, weight, filters: _ } = backend;
     if name.is_empty() {
         check.error(format_args!("{at}.name"), "a backend has a name");
     }
     if *weight > MAX_WEIGHT {
         check.error(format_args!("{at}.weight"), format!("{weight} is more than {MAX_WEIGHT}"));
     }
-    let is_known = (group.is_empty() && kind == "Service") || (group == "networking.istio.io" && kind == "Hostname");
+    let is_known = backend.known_kind().is_some();
     match port {
         Some(port) => check.port(format_args!("{at}.port"), *port),
         None if is_known => check.error(format_args!("{at}.port"), "a Service is reached by a port; name it"),

@@ -6,9 +6,9 @@ use super::check::Check;
 use super::extension_provider;
 use crate::document::Resource;
 use crate::istio::mesh_config::MeshConfig;
+use crate::native::egress_settings::EgressSettings;
 use crate::native::settings::{
-    EgressSettings, GatewaySettings, JwksSettings, Limits, MAX_RETRY_BUFFER, ProxyProtocolSettings, RedisMode,
-    RedisSettings, RedisTls,
+    GatewaySettings, JwksSettings, Limits, MAX_RETRY_BUFFER, ProxyProtocolSettings, RedisMode, RedisSettings, RedisTls,
 };
 use crate::problem::{Problems, Severity, code};
 use crate::value::{Cidr, host, substitution};

@@ -9,7 +9,7 @@ use config_schema::istio::service_entry::{Resolution, ServiceEntry, ServicePort}
 use config_schema::istio::shared::selects;
 use config_schema::istio::sidecar::{EgressListener, OutboundMode, ProxyProtocol, Sidecar};
 use config_schema::native::egress_policy::{EgressMode, EgressPolicy, TunnelBounds};
-use config_schema::native::settings::{EgressSettings, TlsInTunnel};
+use config_schema::native::egress_settings::{EgressSettings, TlsInTunnel};
 use config_schema::problem::code;
 use config_schema::value::Cidr;
 use config_schema::{Config, Problem, Resource, Severity};
@@ -17,7 +17,6 @@ use config_schema::{Config, Problem, Resource, Severity};
 use super::clusters::Clusters;
 use super::origins;
 use super::policies::{Aim, applies};
-use super::registry::root_namespace;
 use super::tls_servers::TlsServers;
 use super::visibility::{Exported, Viewer};
 use crate::listener::set::{ListenerKey, Wanted};
@@ -57,9 +56,9 @@ pub(super) fn listeners(
 }
 
 fn is_ours(sidecar: &Resource<Sidecar>, config: &Config) -> bool {
-    let (node, namespace) = (&config.settings.node, &sidecar.metadata.namespace);
-    let selected = sidecar.spec.workload_selector.as_ref().is_none_or(|it| selects(&it.labels, &node.labels));
-    selected && (*namespace == node.namespace || namespace == root_namespace(&config.settings))
+    let labels = &config.settings.node.labels;
+    let selected = sidecar.spec.workload_selector.as_ref().is_none_or(|it| selects(&it.labels, labels));
+    selected && config.settings.takes_policies_of(&sidecar.metadata.namespace)
 }
 
 fn key(listener: &EgressListener, config: &Config) -> Option<ListenerKey> {

@@ -11,7 +11,6 @@ use config_schema::{Config, Problem, Resource, Severity};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::clusters::Clusters;
-use super::registry::root_namespace;
 use crate::filter::authorization::{Group, Rule};
 use crate::filter::external_authorization::{BodyTerms, Custom, HttpService, MAX_BODY, Provider, Service, names};
 use crate::routing::route::Target;
@@ -69,7 +68,7 @@ fn lower(
     wrong: impl Fn(&str) -> Box<Problem>,
 ) -> Result<Provider, Box<Problem>> {
     let name = written.name.as_str().into();
-    let root = root_namespace(&config.settings);
+    let root = config.settings.root_namespace();
     match (&written.envoy_ext_authz_http, &written.envoy_ext_authz_grpc) {
         (Some(http), None) => {
             let cluster = cluster(&http.service, http.port, (root, false), clusters)?;

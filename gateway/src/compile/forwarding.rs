@@ -7,10 +7,9 @@ use config_schema::istio::http_action::{Abort as WrittenAbort, Delay, FaultInjec
 use config_schema::istio::shared::Destination;
 use config_schema::istio::virtual_service::HttpRoute;
 use config_schema::value::{Percent, grpc_status};
-use http::StatusCode;
 
 use super::clusters::Clusters;
-use super::matches::broken;
+use super::matches::{self, broken};
 use crate::filter::fault::{Abort, Fault, Share, WHOLE};
 use crate::routing::route::Mirror;
 use crate::upstream::retry::{Condition, Conditions, DEFAULT_BACKOFF, Policy};
@@ -65,7 +64,7 @@ pub(super) fn fault(fault: &FaultInjection) -> Result<Arc<Fault>, Box<Problem>> 
     });
     let abort = abort.as_ref().map(|it| {
         let WrittenAbort { http_status, grpc_status: grpc, http2_error: _, percentage } = it;
-        let http = http_status.and_then(|it| StatusCode::from_u16(u16::try_from(it).ok()?).ok()).map(Abort::Http);
+        let http = http_status.and_then(matches::status).map(Abort::Http);
         let grpc = grpc.as_deref().and_then(grpc_status::number).map(Abort::Grpc);
         let abort = http.or(grpc).ok_or_else(|| broken("an abort needs a status".to_owned()))?;
         Ok::<_, Box<Problem>>((percentage.map_or(Share(0), share), abort))

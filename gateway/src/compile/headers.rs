@@ -43,11 +43,11 @@ fn value(text: &str) -> Result<Value, String> {
     }
 }
 
-fn header_name(name: &str) -> Result<HeaderName, String> {
+pub(super) fn header_name(name: &str) -> Result<HeaderName, String> {
     HeaderName::try_from(name).map_err(|_| format!("`{name}` is no header name"))
 }
 
-fn is_authority(name: &str) -> bool {
+pub(super) fn is_authority(name: &str) -> bool {
     name.eq_ignore_ascii_case("host") || name == ":authority"
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use config_schema::gateway_api::kubernetes_gateway::{self, KubernetesGateway};
 use config_schema::istio::gateway::{Gateway, Server};
 use config_schema::istio::shared::selects;
 use config_schema::{Config, Problem, Resource};
@@ -80,10 +81,20 @@ pub(super) fn ours(config: &Config) -> impl Iterator<Item = (&Resource<Gateway>,
     gateways.flat_map(|gateway| gateway.spec.servers.iter().map(move |it| (gateway, it)))
 }
 
+/// The Gateway of the Gateway API that a server was made from, and its listener with its index.
+pub(super) fn written<'a>(
+    config: &'a Config,
+    gateway: &Resource<Gateway>,
+    server: &Server,
+) -> Option<(&'a Resource<KubernetesGateway>, usize, &'a kubernetes_gateway::Listener)> {
+    let written = config.documents.kubernetes_gateways.iter().find(|it| it.origin == gateway.origin)?;
+    let (index, listener) = written.spec.listeners.iter().enumerate().find(|(_, it)| it.name == server.name)?;
+    Some((written, index, listener))
+}
+
 /// Where a server was written: as one, or as a listener of the Gateway API.
 pub(super) fn field(config: &Config, gateway: &Resource<Gateway>, server: &Server) -> String {
-    let written = config.documents.kubernetes_gateways.iter().find(|it| it.origin == gateway.origin);
-    if let Some(index) = written.and_then(|it| it.spec.listeners.iter().position(|it| it.name == server.name)) {
+    if let Some((_, index, _)) = written(config, gateway, server) {
         return format!("spec.listeners[{index}]");
     }
     let index = gateway.spec.servers.iter().position(|it| std::ptr::eq(it, server)).unwrap_or_default();

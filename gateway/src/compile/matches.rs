@@ -6,9 +6,10 @@ use config_schema::istio::shared::selects;
 use config_schema::native::settings::Node;
 use config_schema::problem::{Severity, code};
 use config_schema::value::{Pattern, StringMatch, host};
-use http::HeaderName;
+use http::StatusCode;
 use regex::Regex;
 
+use super::headers;
 use crate::filter::authentication::claims::ClaimPath;
 use crate::routing::matcher::{Condition, HeaderSource};
 use crate::routing::route::PathPattern;
@@ -46,8 +47,9 @@ pub(super) fn is_catch_all(path: &PathPattern, conditions: &[Condition]) -> bool
         PathPattern::Any => true,
         PathPattern::Prefix(it) => it.as_ref() == "/",
         PathPattern::Regex(it) => matches!(it.as_ref(), ".*"),
-        PathPattern::Within(it) => it.is_empty(),
-        PathPattern::Exact(_) | PathPattern::ExactFolded(_) | PathPattern::PrefixFolded(_) => false,
+        PathPattern::Exact(_) | PathPattern::ExactFolded(_) | PathPattern::PrefixFolded(_) | PathPattern::Within(_) => {
+            false
+        }
     };
     every && conditions.is_empty()
 }
@@ -134,9 +136,7 @@ fn source(name: &str) -> Result<Source, Box<Problem>> {
         ":method" => HeaderSource::Method,
         ":path" => HeaderSource::Target,
         ":scheme" => HeaderSource::Scheme,
-        lower => {
-            HeaderSource::Field(HeaderName::try_from(lower).map_err(|_| broken(format!("`{name}` is no header name")))?)
-        }
+        lower => HeaderSource::Field(headers::header_name(lower).map_err(broken)?),
     }))
 }
 
@@ -155,10 +155,18 @@ pub(super) fn text(it: &StringMatch) -> Result<TextPattern, Box<Problem>> {
         Pattern::Present | Pattern::Regex("*") => TextPattern::Present,
         Pattern::Exact(text) => TextPattern::Exact(text.into()),
         Pattern::Prefix(text) => TextPattern::Prefix(text.into()),
-        Pattern::Regex(text) => {
-            TextPattern::Regex(Regex::new(&whole(text)).map_err(|error| broken(error.to_string()))?)
-        }
+        Pattern::Regex(text) => expression(text)?,
     })
+}
+
+/// A text that an expression matches as a whole.
+pub(super) fn expression(written: &str) -> Result<TextPattern, Box<Problem>> {
+    Regex::new(&whole(written)).map(TextPattern::Regex).map_err(|error| broken(error.to_string()))
+}
+
+/// The status of a number.
+pub(super) fn status(number: impl TryInto<u16>) -> Option<StatusCode> {
+    StatusCode::from_u16(number.try_into().ok()?).ok()
 }
 
 /// Something that validation should have found.

@@ -4,8 +4,6 @@ use config_schema::gateway_api::GATEWAY_NAME;
 use config_schema::istio::shared::{LabelSelector, TargetRef, selects};
 use config_schema::{Config, Resource};
 
-use super::registry::root_namespace;
-
 /// What a policy says of where it applies.
 pub(super) struct Aim<'a> {
     pub(super) selector: Option<&'a LabelSelector>,
@@ -17,7 +15,7 @@ pub(super) struct Aim<'a> {
 pub(super) fn applies<T>(policy: &Resource<T>, aim: &Aim<'_>, config: &Config) -> bool {
     let settings = &config.settings;
     let namespace = &policy.metadata.namespace;
-    let is_near = *namespace == settings.node.namespace || namespace == root_namespace(settings);
+    let is_near = settings.takes_policies_of(namespace);
     let labels = &settings.node.labels;
     let mut targets = aim.target_refs.iter().chain(aim.target_ref).peekable();
     if targets.peek().is_some() {

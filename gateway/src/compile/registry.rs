@@ -63,12 +63,6 @@ pub(super) struct Registry<'a> {
     root_namespace: String,
 }
 
-/// Namespace whose policies apply everywhere.
-pub(super) fn root_namespace(settings: &GatewaySettings) -> &str {
-    let root = &settings.mesh_config.root_namespace;
-    if root.is_empty() { "istio-system" } else { root }
-}
-
 impl<'a> Registry<'a> {
     pub(super) fn of(documents: &'a Documents, settings: &GatewaySettings) -> Self {
         let mut services: HashMap<String, Service> = HashMap::new();
@@ -96,7 +90,7 @@ impl<'a> Registry<'a> {
             let name = host::qualify(&check.spec.host, &check.metadata.namespace, domain);
             checks.entry(name).or_default().push(&check.spec);
         }
-        let root_namespace = root_namespace(settings).to_owned();
+        let root_namespace = settings.root_namespace().to_owned();
         Self { services, rules, checks, node_namespace: settings.node.namespace.clone(), root_namespace }
     }
 

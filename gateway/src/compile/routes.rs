@@ -10,7 +10,7 @@ use config_schema::istio::http_action::{
 };
 use config_schema::istio::route_match::HttpMatch;
 use config_schema::value::StringMatch;
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use regex::Regex;
 
 use super::base64::decode;
@@ -109,7 +109,7 @@ fn action(
         return Ok(Action::Redirect(Box::new(redirect(it, path)?)));
     }
     if let Some(DirectResponse { status, body }) = rule.direct_response.as_deref() {
-        let status = u16::try_from(*status).ok().and_then(|it| StatusCode::from_u16(it).ok());
+        let status = matches::status(*status);
         let status = status.ok_or_else(|| broken("a direct response needs a status".to_owned()))?;
         return Ok(Action::Respond(status, body.as_ref().map(bytes_of).transpose()?.unwrap_or_default()));
     }
@@ -169,7 +169,7 @@ fn path_rewrite(rewrite: &Rewrite, path: &PathPattern) -> Result<PathRewrite, Bo
 fn redirect(redirect: &WrittenRedirect, path: &PathPattern) -> Result<Redirect, Box<Problem>> {
     let WrittenRedirect { uri, prefix_rewrite, authority, port, derive_port, scheme, redirect_code } = redirect;
     let code = if *redirect_code == 0 { 301 } else { *redirect_code };
-    let status = u16::try_from(code).ok().and_then(|it| StatusCode::from_u16(it).ok());
+    let status = matches::status(code);
     let port = match (port, derive_port) {
         (Some(port), _) => RedirectPort::Fixed(u16::try_from(*port).unwrap_or_default()),
         (None, Some(DerivePort::FromProtocolDefault)) => RedirectPort::ProtocolDefault,
@@ -179,11 +179,7 @@ fn redirect(redirect: &WrittenRedirect, path: &PathPattern) -> Result<Redirect, 
     let matched = path.matched_prefix().unwrap_or_default();
     Ok(Redirect {
         status: status.ok_or_else(|| broken(format!("{code} is no status")))?,
-        scheme: match scheme.as_str() {
-            "http" => Some(Scheme::Http),
-            "https" => Some(Scheme::Https),
-            _ => None,
-        },
+        scheme: Scheme::named(scheme),
         host: (!authority.is_empty()).then(|| authority.as_str().into()),
         port,
         path: match (uri.as_str(), prefix_rewrite.as_str()) {

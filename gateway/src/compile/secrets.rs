@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use config_schema::Config;
+use config_schema::gateway_api::CREDENTIAL;
 use config_schema::kubernetes::secret::Secret;
 
 use super::base64::decode;
@@ -42,7 +43,7 @@ pub(super) fn find(name: &str, config: &Config) -> Credential {
 
 fn one(name: &str, config: &Config) -> Option<Credential> {
     // Listeners of the Gateway API name Secrets with their namespace.
-    let full = name.strip_prefix("kubernetes-gateway://").and_then(|it| it.split_once('/'));
+    let full = name.strip_prefix(CREDENTIAL).and_then(|it| it.split_once('/'));
     let (namespace, name) = full.unwrap_or((&config.settings.node.namespace, name));
     let ours = |it: &&config_schema::Resource<Secret>| it.metadata.name == name && it.metadata.namespace == *namespace;
     if let Some(secret) = config.documents.secrets.iter().find(ours) {

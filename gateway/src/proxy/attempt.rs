@@ -169,7 +169,7 @@ fn bound_try(peer: &mut HttpPeer, cluster: &Cluster, time: Duration) -> bool {
     let shares = !peer::is_http1(peer);
     if shares && cluster.connections().is_bounded() {
         // One for each request would soon be too many, so Pingora's bound on every wait has to do.
-        peer::bound(peer, peer.options.read_timeout.map_or(time, |left| left.min(time)));
+        peer::bound(peer, time);
         return false;
     }
     if shares {

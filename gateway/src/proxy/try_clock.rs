@@ -3,7 +3,8 @@
 //! Pingora bounds each wait on a connection, the gaps inside an answer included; a try is
 //! bounded until its answer begins and no longer (Envoy's per-try timeout). So the clock
 //! stands beside Pingora, and what it does is close the socket: only for connections that
-//! carry one request at a time, as those of HTTP/2 do for a request that has a clock. The owner asks [`TryClock::rang`] why the connection ended.
+//! carry one request at a time, as those of HTTP/2 do for a request that has a clock. The
+//! owner asks [`TryClock::rang`] why the connection ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

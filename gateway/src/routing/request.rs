@@ -18,6 +18,11 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// The scheme of a URL, if it is one that is spoken here.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Http, Self::Https].into_iter().find(|it| it.as_str() == name)
+    }
+
     /// As in a URL.
     pub fn as_str(self) -> &'static str {
         match self {

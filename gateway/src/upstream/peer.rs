@@ -111,13 +111,16 @@ pub fn frame_http2(head: &mut RequestHeader, peer: &HttpPeer, authority: &str) -
 /// Bounds each wait of a try by what is left of its time.
 pub fn bound(peer: &mut HttpPeer, left: Duration) {
     bound_connect(peer, left);
-    peer.options.read_timeout = Some(left);
-    peer.options.write_timeout = Some(left);
+    tighten(&mut peer.options.read_timeout, left);
+    tighten(&mut peer.options.write_timeout, left);
 }
 
 /// Bounds the wait for a connection.
 pub fn bound_connect(peer: &mut HttpPeer, left: Duration) {
-    let limit = &mut peer.options.total_connection_timeout;
+    tighten(&mut peer.options.total_connection_timeout, left);
+}
+
+fn tighten(limit: &mut Option<Duration>, left: Duration) {
     *limit = Some(limit.map_or(left, |it| it.min(left)));
 }
 

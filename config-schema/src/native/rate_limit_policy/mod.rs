@@ -46,7 +46,7 @@ pub struct RateLimitPolicy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RateLimitTarget {
-    /// `networking.istio.io`, or `gateway.networking.k8s.io` for its Gateway.
+    /// `networking.istio.io`, or `gateway.networking.k8s.io` for its Gateway and HTTPRoute.
     pub group: String,
     /// `Gateway`, `VirtualService` or, of the Gateway API, `HTTPRoute`.
     pub kind: String,

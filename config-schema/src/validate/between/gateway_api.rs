@@ -2,10 +2,9 @@
 
 use super::Scene;
 use crate::document::Resource;
-use crate::gateway_api::http_route::{BackendRef, HttpRoute};
-use crate::gateway_api::kubernetes_gateway::{KubernetesGateway, SecretRef};
-use crate::gateway_api::reference_grant::Reference;
-use crate::gateway_api::{GATEWAY_NAME, GROUP, attachment};
+use crate::gateway_api::http_route::{BackendKind, BackendRef, HttpRoute};
+use crate::gateway_api::kubernetes_gateway::KubernetesGateway;
+use crate::gateway_api::{GATEWAY_NAME, GROUP, attachment, reference_grant};
 use crate::istio::shared::TargetRef;
 use crate::problem::{Problems, Severity, code};
 use crate::value::host;
@@ -46,9 +45,8 @@ fn parents(scene: &Scene<'_>, route: &Resource<HttpRoute>, problems: &mut Proble
             problems.push(problem.help(format!("declare a Gateway of {GROUP} with this name and namespace")));
             continue;
         };
-        let mut only = route.clone();
-        only.spec.parent_refs = vec![parent.clone()];
-        let takes = |it| !attachment::hosts(&only, (gateway, it), scene.documents).is_empty();
+        let parents = std::slice::from_ref(parent);
+        let takes = |it| !attachment::hosts(route, parents, (gateway, it), scene.documents).is_empty();
         if !gateway.spec.listeners.iter().any(takes) {
             let message = format!("no listener of Gateway `{}` takes the route", parent.name);
             let problem = route.problem(code::HOST_NOT_IN_GATEWAY, Severity::Warning, field, message);
@@ -64,11 +62,12 @@ fn backend(
     (field, backend): (&str, &BackendRef),
     problems: &mut Problems,
 ) {
-    let BackendRef { group, kind, name, namespace, port: _, weight: _, filters: _ } = backend;
     let own = route.metadata.namespace.as_str();
-    let owner = if namespace.is_empty() { own } else { namespace };
-    let reference = Reference { from: ("HTTPRoute", own), kind: (group, kind), to: (owner, name) };
-    if kind == "Service" && !attachment::is_granted(reference, scene.documents) {
+    let reference = backend.reference(own);
+    let (owner, name) = reference.to;
+    let is_granted = reference_grant::is_granted(reference, &scene.documents.reference_grants);
+    let kind = backend.known_kind();
+    if kind == Some(BackendKind::Service) && !is_granted {
         let message = format!(
             "no ReferenceGrant in `{owner}` lets HTTPRoutes of `{own}` refer to it: its share is answered with 500"
         );
@@ -76,10 +75,9 @@ fn backend(
         problems.push(problem.help(format!("add a ReferenceGrant to namespace `{owner}`")));
         return;
     }
-    let name = if kind == "Hostname" {
-        name.to_ascii_lowercase()
-    } else {
-        host::qualify(name, owner, &scene.settings.node.cluster_domain)
+    let name = match kind {
+        Some(BackendKind::Hostname) => name.to_ascii_lowercase(),
+        Some(BackendKind::Service) | None => host::qualify(name, owner, &scene.settings.node.cluster_domain),
     };
     if !scene.registry.is_empty() && scene.registry.find(&name).is_none() {
         let message = format!("host `{name}` is declared by no ServiceEntry or Service");
@@ -93,13 +91,12 @@ fn certificates(scene: &Scene<'_>, gateway: &Resource<KubernetesGateway>, proble
     let own = gateway.metadata.namespace.as_str();
     for (index, listener) in gateway.spec.listeners.iter().enumerate() {
         for (number, it) in listener.tls.iter().flat_map(|it| it.certificate_refs.iter().enumerate()) {
-            let SecretRef { group, kind, name, namespace } = it;
-            let owner = if namespace.is_empty() { own } else { namespace };
-            let reference = Reference { from: ("Gateway", own), kind: (group, kind), to: (owner, name) };
+            let reference = it.reference(own);
+            let (owner, name) = reference.to;
             let secrets = &scene.documents.secrets;
             let is_there = scene.settings.secrets.is_some()
-                || secrets.iter().any(|it| it.metadata.name == *name && it.metadata.namespace == owner);
-            let (message, help) = if !attachment::is_granted(reference, scene.documents) {
+                || secrets.iter().any(|it| it.metadata.name == name && it.metadata.namespace == owner);
+            let (message, help) = if !reference_grant::is_granted(reference, &scene.documents.reference_grants) {
                 (format!("no ReferenceGrant in `{owner}` lets Gateways of `{own}` use the Secret"), "add one there")
             } else if !is_there {
                 let message =

@@ -80,12 +80,10 @@ fn is_ineffective<T>(policy: &Resource<T>, labels: &BTreeMap<String, String>, pr
 /// What a rate limit attaches to and nobody declares, or a namespace whose policies are not for this gateway.
 fn rate_limit_targets(scene: &Scene<'_>, policy: &Resource<RateLimitPolicy>, problems: &mut Problems) {
     let namespace = &policy.metadata.namespace;
-    let root = &scene.settings.mesh_config.root_namespace;
-    let root = if root.is_empty() { "istio-system" } else { root };
-    if policy.spec.target_refs.is_empty() && *namespace != scene.settings.node.namespace && namespace != root {
+    if policy.spec.target_refs.is_empty() && !scene.settings.takes_policies_of(namespace) {
         let message = format!("policies of namespace `{namespace}` without targetRefs are not for this gateway");
         let problem = policy.problem(code::INEFFECTIVE_POLICY, Severity::Warning, "metadata.namespace", message);
-        let own = &scene.settings.node.namespace;
+        let (own, root) = (&scene.settings.node.namespace, scene.settings.root_namespace());
         problems.push(problem.help(format!("put it into `{own}` or `{root}`, or name a VirtualService in targetRefs")));
     }
     for (index, it) in policy.spec.target_refs.iter().enumerate() {

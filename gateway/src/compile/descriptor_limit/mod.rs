@@ -17,7 +17,6 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::clusters::Clusters;
 use super::matches::broken;
-use super::registry::root_namespace;
 use crate::filter::descriptor_limit::patches::Patch;
 use crate::filter::descriptor_limit::service::LimitService;
 use crate::filter::descriptor_limit::tree::{Node, Tree, WindowLimit};
@@ -35,9 +34,8 @@ pub(super) fn lower(config: &Config, clusters: &mut Clusters<'_>) -> Result<Desc
     let mut out = DescriptorLimits::default();
     let mut patches = Vec::new();
     let ours = config.documents.envoy_filters.iter().filter(|it| {
-        let namespace = &it.metadata.namespace;
         let selected = it.spec.workload_selector.as_ref().is_none_or(|it| selects(&it.labels, &node.labels));
-        selected && (*namespace == node.namespace || namespace == root_namespace(&config.settings))
+        selected && config.settings.takes_policies_of(&it.metadata.namespace)
     });
     for patch in ours.flat_map(|it| &it.spec.config_patches).filter(|it| is_for_gateways(it)) {
         for payload in envoy_rate_limit::read(patch).unwrap_or_default() {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use config_schema::Problem;
-use config_schema::gateway_api::http_route::{PathMatch, PathMatchKind};
+use config_schema::gateway_api::http_route::PathMatch;
 use config_schema::gateway_api::route_filter::{
-    Fraction, HeaderModifier, HttpHeader, PathModifier, RequestMirror, RequestRedirect, RouteFilter, UrlRewrite,
+    Fraction, HeaderModifier, PathModifier, RequestMirror, RequestRedirect, RouteFilter, UrlRewrite,
 };
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::HeaderValue;
 
 use super::rules::Rule;
 use crate::compile::clusters::Clusters;
-use crate::compile::matches::broken;
+use crate::compile::headers;
+use crate::compile::matches::{self, broken};
 use crate::filter::fault::{Share, WHOLE};
 use crate::filter::header_edits::{HeaderEdits, Mode, Value, Write};
 use crate::routing::redirect::{Redirect, RedirectPath, RedirectPort};
@@ -101,10 +102,10 @@ pub(super) fn of_backend(filters: &[RouteFilter]) -> Result<(HeaderEdits, Header
 /// Values are taken as they are: here, nothing in them is a command.
 fn edits(modifier: &HeaderModifier) -> Result<HeaderEdits, Box<Problem>> {
     let HeaderModifier { set, add, remove } = modifier;
-    let name = |it: &String| HeaderName::try_from(it).map_err(|_| broken(format!("`{it}` is no header name")));
+    let name = |it: &String| headers::header_name(it).map_err(broken);
     let mut out = HeaderEdits { remove: remove.iter().map(name).collect::<Result<_, _>>()?, write: Vec::new() };
-    for (mode, headers) in [(Mode::Set, set), (Mode::Add, add)] {
-        for it in headers.iter().filter(|it| !is_host(it)) {
+    for (mode, written) in [(Mode::Set, set), (Mode::Add, add)] {
+        for it in written.iter().filter(|it| !headers::is_authority(&it.name)) {
             let value = HeaderValue::from_str(&it.value).map_err(|error| broken(error.to_string()))?;
             out.write.push(Write { name: name(&it.name)?, value: Value::Fixed(value), mode });
         }
@@ -112,13 +113,9 @@ fn edits(modifier: &HeaderModifier) -> Result<HeaderEdits, Box<Problem>> {
     Ok(out)
 }
 
-fn is_host(it: &HttpHeader) -> bool {
-    it.name.eq_ignore_ascii_case(header::HOST.as_str())
-}
-
 /// A new `Host`, which is no header like others.
 fn authority(modifier: &HeaderModifier) -> Option<Arc<str>> {
-    modifier.set.iter().find(|it| is_host(it)).map(|it| it.value.as_str().into())
+    modifier.set.iter().find(|it| headers::is_authority(&it.name)).map(|it| it.value.as_str().into())
 }
 
 /// What a path becomes.
@@ -133,19 +130,14 @@ fn replacement<'a>(path: Option<&'a PathModifier>, matched: Option<&PathMatch>) 
     if let Some(path) = replace_full_path {
         return Some(Replacement::Whole(path));
     }
-    let prefix = matched.filter(|it| it.kind == PathMatchKind::PathPrefix);
-    let length = prefix.map_or(0, |it| it.value.trim_end_matches('/').len());
+    let length = matched.and_then(PathMatch::prefix).map_or(0, str::len);
     Some(Replacement::Segments(length, replace_prefix_match.as_deref()?.trim_end_matches('/')))
 }
 
 fn redirect(redirect: &RequestRedirect, matched: Option<&PathMatch>) -> Result<Redirect, Box<Problem>> {
     let RequestRedirect { scheme, hostname, path, port, status_code } = redirect;
-    let status = u16::try_from(status_code.unwrap_or(302)).ok().and_then(|it| StatusCode::from_u16(it).ok());
-    let scheme = match scheme.as_str() {
-        "http" => Some(Scheme::Http),
-        "https" => Some(Scheme::Https),
-        _ => None,
-    };
+    let status = matches::status(status_code.unwrap_or(302));
+    let scheme = Scheme::named(scheme);
     Ok(Redirect {
         status: status.ok_or_else(|| broken("a redirect needs a status".to_owned()))?,
         scheme,

@@ -12,12 +12,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use config_schema::Problem;
 use config_schema::gateway_api::attachment;
-use config_schema::gateway_api::kubernetes_gateway::{KubernetesGateway, Listener};
 use config_schema::value::host;
-use config_schema::{Problem, Resource};
 
 use super::clusters::Clusters;
+use super::listeners;
 use super::site::Site;
 use crate::routing::route::Route;
 
@@ -51,11 +51,13 @@ type Ordered = (Order, Arc<Route>);
 
 /// The hosts of a listener of the Gateway API with their routes in order; none for a server of Istio's Gateway.
 pub(super) fn on_listener(site: &Site<'_>, clusters: &mut Clusters<'_>) -> Result<Vec<HostRoutes>, Box<Problem>> {
-    let Some((gateway, listener)) = listener(site) else { return Ok(Vec::new()) };
+    let Some((gateway, _, listener)) = listeners::written(site.config, site.gateway, site.server) else {
+        return Ok(Vec::new());
+    };
     let documents = &site.config.documents;
     let mut by_host: BTreeMap<String, Vec<Ordered>> = BTreeMap::new();
     for route in &documents.http_routes {
-        let hosts = attachment::hosts(route, (gateway, listener), documents);
+        let hosts = attachment::hosts(route, &route.spec.parent_refs, (gateway, listener), documents);
         if hosts.is_empty() {
             continue;
         }
@@ -83,11 +85,4 @@ fn over(name: &str) -> Vec<String> {
     let mut all: Vec<String> = host::widening(name).chain(["*".to_owned()]).collect();
     all.dedup();
     all
-}
-
-/// The listener that a site was made of.
-fn listener<'a>(site: &Site<'a>) -> Option<(&'a Resource<KubernetesGateway>, &'a Listener)> {
-    let gateway = site.config.documents.kubernetes_gateways.iter().find(|it| it.origin == site.gateway.origin)?;
-    let listener = gateway.spec.listeners.iter().find(|it| it.name == site.server.name)?;
-    Some((gateway, listener))
 }

@@ -5,30 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use config_schema::gateway_api::attachment;
 use config_schema::gateway_api::http_route::{
-    BackendRef, HttpRoute, HttpRouteMatch, HttpRouteRule, NamedMatch, NamedMatchKind, PathMatch, PathMatchKind,
-    RouteRetry, Timeouts,
+    BackendKind, BackendRef, HttpRoute, HttpRouteMatch, HttpRouteRule, NamedMatch, NamedMatchKind, PathMatch,
+    PathMatchKind, RouteRetry, Timeouts,
 };
-use config_schema::gateway_api::reference_grant::Reference;
+use config_schema::gateway_api::reference_grant::is_granted;
 use config_schema::istio::http_action::Retry;
 use config_schema::istio::shared::{Destination as WrittenDestination, PortSelector};
 use config_schema::{Problem, Resource};
 use http::header::HOST;
 use http::{HeaderName, StatusCode};
-use regex::Regex;
 
 use super::filters::{self, Filters};
 use super::{Order, Ordered, PathRank};
 use crate::compile::clusters::Clusters;
-use crate::compile::matches::broken;
-use crate::compile::origins;
+use crate::compile::matches::{self, broken};
 use crate::compile::rate_limit::Attached;
 use crate::compile::site::Site;
+use crate::compile::{headers, origins};
 use crate::filter::header_edits::HeaderEdits;
 use crate::routing::matcher::{Condition, HeaderSource};
 use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteKind, RouteOrigin, Target};
-use crate::text::{TextPattern, whole};
+use crate::text::TextPattern;
 use crate::upstream::retry::Policy;
 
 /// One rule, with what it needs from around it.
@@ -69,9 +67,9 @@ pub(super) fn lower(
 
 fn order(document: &Resource<HttpRoute>, entry: &HttpRouteMatch, place: (usize, usize)) -> Order {
     let HttpRouteMatch { path, headers, query_params, method } = entry;
-    let path = path.as_ref().map_or(PathRank::Prefix(0), |PathMatch { kind, value }| match kind {
+    let path = path.as_ref().map_or(PathRank::Prefix(0), |it| match it.kind {
         PathMatchKind::Exact => PathRank::Exact,
-        PathMatchKind::PathPrefix => PathRank::Prefix(value.trim_end_matches('/').len()),
+        PathMatchKind::PathPrefix => PathRank::Prefix(it.prefix().map_or(0, str::len)),
         PathMatchKind::RegularExpression => PathRank::Expression,
     });
     let metadata = &document.metadata;
@@ -137,12 +135,13 @@ impl Rule<'_> {
         if destinations.is_empty() || filters.is_unknown {
             return Ok(Action::Respond(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()));
         }
+        let (timeout, per_try) = self.times();
         Ok(Action::Forward(Box::new(Forward {
             total_weight: route::total(destinations.iter().map(|it| it.weight)).max(1),
             destinations: destinations.into(),
             rewrite: filters.rewrite,
-            timeout: self.times().0,
-            retry: self.retry(clusters),
+            timeout,
+            retry: self.retry(per_try, clusters),
             mirrors: filters.mirrors.into(),
         })))
     }
@@ -154,7 +153,7 @@ impl Rule<'_> {
         (set(request), set(backend_request))
     }
 
-    fn retry(&self, clusters: &Clusters<'_>) -> Arc<Policy> {
+    fn retry(&self, per_try: Option<Duration>, clusters: &Clusters<'_>) -> Arc<Policy> {
         /// Tries after the first, when a route asks for retries and does not say how many (Istio's default).
         const ATTEMPTS: u32 = 2;
         let written = self.written.retry.as_ref().map(|RouteRetry { codes, attempts, backoff }| Retry {
@@ -164,7 +163,7 @@ impl Rule<'_> {
             ..Retry::default()
         });
         let policy = clusters.retries(written.as_ref());
-        match self.times().1 {
+        match per_try {
             None => policy,
             per_try => Arc::new(Policy { per_try, ..policy.as_ref().clone() }),
         }
@@ -172,20 +171,18 @@ impl Rule<'_> {
 
     /// Where requests for a backend go.
     pub(super) fn target(&self, backend: &BackendRef, clusters: &mut Clusters<'_>) -> Result<Target, Box<Problem>> {
-        let BackendRef { group, kind, name, namespace, port, weight: _, filters: _ } = backend;
-        let own = self.document.metadata.namespace.as_str();
-        let owner = if namespace.is_empty() { own } else { namespace };
-        let reference = Reference { from: ("HTTPRoute", own), kind: (group, kind), to: (owner, name) };
-        let may_be_used = match (group.as_str(), kind.as_str()) {
-            ("", "Service") => attachment::is_granted(reference, &self.site.config.documents),
-            ("networking.istio.io", "Hostname") => true,
-            _ => false,
+        let reference = backend.reference(&self.document.metadata.namespace);
+        let (owner, name) = reference.to;
+        let may_be_used = match backend.known_kind() {
+            Some(BackendKind::Service) => is_granted(reference, &self.site.config.documents.reference_grants),
+            Some(BackendKind::Hostname) => true,
+            None => false,
         };
         if !may_be_used {
             return Ok(Target::Refused(format!("{owner}/{name}").into()));
         }
-        let port = port.map(|number| PortSelector { number });
-        let destination = WrittenDestination { host: name.clone(), subset: String::new(), port };
+        let port = backend.port.map(|number| PortSelector { number });
+        let destination = WrittenDestination { host: name.to_owned(), subset: String::new(), port };
         clusters.target(&destination, owner, self.site.key.port)
     }
 }
@@ -196,14 +193,12 @@ fn levels(own: HeaderEdits, all: Option<&HeaderEdits>) -> Arc<[HeaderEdits]> {
 }
 
 fn path(path: Option<&PathMatch>) -> PathPattern {
-    let Some(PathMatch { kind, value }) = path else { return PathPattern::Any };
-    match kind {
-        PathMatchKind::Exact => PathPattern::Exact(value.as_str().into()),
-        PathMatchKind::RegularExpression => PathPattern::Regex(value.as_str().into()),
-        PathMatchKind::PathPrefix => match value.trim_end_matches('/') {
-            "" => PathPattern::Any,
-            path => PathPattern::Within(path.into()),
-        },
+    let Some(path) = path else { return PathPattern::Any };
+    match (path.kind, path.prefix().unwrap_or_default()) {
+        (PathMatchKind::Exact, _) => PathPattern::Exact(path.value.as_str().into()),
+        (PathMatchKind::RegularExpression, _) => PathPattern::Regex(path.value.as_str().into()),
+        (PathMatchKind::PathPrefix, "") => PathPattern::Any,
+        (PathMatchKind::PathPrefix, prefix) => PathPattern::Within(prefix.into()),
     }
 }
 
@@ -215,7 +210,7 @@ fn conditions(entry: &HttpRouteMatch) -> Result<Vec<Condition>, Box<Problem>> {
     }
     let mut seen: Vec<HeaderName> = Vec::new();
     for it in headers {
-        let name = HeaderName::try_from(&it.name).map_err(|_| broken(format!("`{}` is no header name", it.name)))?;
+        let name = headers::header_name(&it.name).map_err(broken)?;
         // Of two entries for one name the first counts.
         if !seen.contains(&name) {
             let source = if name == HOST { HeaderSource::Authority } else { HeaderSource::Field(name.clone()) };
@@ -234,8 +229,6 @@ fn conditions(entry: &HttpRouteMatch) -> Result<Vec<Condition>, Box<Problem>> {
 fn text(it: &NamedMatch) -> Result<TextPattern, Box<Problem>> {
     Ok(match it.kind {
         NamedMatchKind::Exact => TextPattern::Exact(it.value.as_str().into()),
-        NamedMatchKind::RegularExpression => {
-            TextPattern::Regex(Regex::new(&whole(&it.value)).map_err(|error| broken(error.to_string()))?)
-        }
+        NamedMatchKind::RegularExpression => matches::expression(&it.value)?,
     })
 }

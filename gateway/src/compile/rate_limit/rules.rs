@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::key_parts::part;
 use super::predicates::predicates;
-use crate::compile::origins;
+use crate::compile::{matches, origins};
 use crate::filter::rate_limit::key::Key;
 use crate::filter::rate_limit::report::Form;
 use crate::filter::rate_limit::{AtOnce, Cost, Identity, OnFailure, Refusal, Rule, Terms};
@@ -147,7 +147,7 @@ fn limits(
 
 fn refusal(written: &RateLimitResponse) -> Refusal {
     let RateLimitResponse { status, body, headers, grpc_status } = written;
-    let status = u16::try_from(*status).ok().and_then(|it| StatusCode::from_u16(it).ok());
+    let status = matches::status(*status);
     let header = |(name, value): (&String, &String)| {
         Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
     };
