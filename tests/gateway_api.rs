@@ -380,6 +380,22 @@ fn policies_attach_to_the_gateway_by_its_name() {
     let output = sluice().args(["check", "--config"]).arg(folder.path()).output().unwrap();
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!output.status.success() && report.contains("this process serves several"), "{report}");
+    // Keys, passwords and rate limits would be left out as silently.
+    let plain = settings("") + &listeners(&[&http("http", "")]) + &other;
+    for (kind, more) in [
+        ("ApiKeyAuthentication", "clients: []"),
+        ("BasicAuthentication", "users: []"),
+        ("RateLimitPolicy", "rules: [{name: all, limits: [{requests: 2, per: 1h}]}]"),
+    ] {
+        let target = "{group: gateway.networking.k8s.io, kind: Gateway, name: edge}";
+        let policy = format!(
+            "---\napiVersion: sluice.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: p}}\nspec: {{targetRefs: [{target}], {more}}}\n"
+        );
+        folder.write("config.yaml", &(plain.clone() + &policy));
+        let output = sluice().args(["check", "--config"]).arg(folder.path()).output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(report.contains("this process serves several"), "{kind}: {report}");
+    }
     let labels = "  node: {labels: {gateway.networking.k8s.io/gateway-name: edge}}\n";
     let config = config.replace(&settings(""), &settings(labels));
     let gateway = Gateway::start(&config);

@@ -112,30 +112,38 @@ fn certificates(scene: &Scene<'_>, gateway: &Resource<KubernetesGateway>, proble
 }
 
 /// Policies for a Gateway, where nobody says which of several Gateways this process is.
-fn targets(scene: &Scene<'_>, problems: &mut Problems) {
+fn targets<'a>(scene: &Scene<'a>, problems: &mut Problems) {
     let gateways = &scene.documents.kubernetes_gateways;
     if gateways.len() < 2 || scene.settings.node.labels.contains_key(GATEWAY_NAME) {
         return;
     }
+    let name = |it: &'a TargetRef| (it.kind == "Gateway").then_some(it.name.as_str());
     for it in &scene.documents.request_authentications {
-        target(it, it.spec.target_refs.iter().chain(&it.spec.target_ref), gateways, problems);
+        target(it, it.spec.target_refs.iter().chain(&it.spec.target_ref).filter_map(name), gateways, problems);
     }
     for it in &scene.documents.authorization_policies {
-        target(it, it.spec.target_refs.iter().chain(&it.spec.target_ref), gateways, problems);
+        target(it, it.spec.target_refs.iter().chain(&it.spec.target_ref).filter_map(name), gateways, problems);
+    }
+    for it in &scene.documents.api_key_authentications {
+        target(it, it.spec.target_refs.iter().filter_map(name), gateways, problems);
+    }
+    for it in &scene.documents.basic_authentications {
+        target(it, it.spec.target_refs.iter().filter_map(name), gateways, problems);
+    }
+    for it in &scene.documents.rate_limit_policies {
+        let ours = it.spec.target_refs.iter().filter(|it| it.group == GROUP && it.kind == "Gateway");
+        target(it, ours.map(|it| it.name.as_str()), gateways, problems);
     }
 }
 
 fn target<'a, T>(
     policy: &Resource<T>,
-    mut targets: impl Iterator<Item = &'a TargetRef>,
+    mut names: impl Iterator<Item = &'a str>,
     gateways: &[Resource<KubernetesGateway>],
     problems: &mut Problems,
 ) {
-    let is_one =
-        |it: &TargetRef| it.kind == "Gateway" && gateways.iter().any(|gateway| gateway.metadata.name == it.name);
-    let Some(found) = targets.find(|it| is_one(it)) else { return };
-    let message =
-        format!("the policy is for Gateway `{}`, but this process serves several and would not apply it", found.name);
+    let Some(name) = names.find(|name| gateways.iter().any(|it| it.metadata.name == *name)) else { return };
+    let message = format!("the policy is for Gateway `{name}`, but this process serves several and would not apply it");
     let problem = policy.problem(code::NO_WORKLOAD, Severity::Error, "spec", message);
     problems.push(
         problem.help(format!("set node.labels `{GATEWAY_NAME}` in GatewaySettings: one process for each Gateway")),
