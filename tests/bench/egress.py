@@ -1,12 +1,11 @@
 """Measures tunnels (CONNECT) of the forward proxy beside squid and a bare copy: what a MiB and a new tunnel cost in CPU.
 
-Everything runs on loopback; the tunnels lead to an nginx of the benchmark's own.
+Both proxies write their access logs. Everything runs on loopback; the tunnels lead to an nginx of the benchmark's own.
 """
 
 import argparse
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,8 +15,8 @@ import bench
 
 #: Size of the file that is carried, in MiB, and how often it is.
 SIZE, ROUNDS = 256, 8
-#: Tunnels that are opened and closed again.
-TUNNELS = 4000
+#: Tunnels that are opened and closed again, and how many at once.
+TUNNELS, AT_ONCE = 20_000, 32
 
 
 def origin(folder):
@@ -46,7 +45,7 @@ spec:
   bindAddress: 127.0.0.1
   admin: {{address: "127.0.0.1:{bench.free_port()}"}}
   health: {{address: "127.0.0.1:{bench.free_port()}"}}
-  meshConfig: {{accessLogFile: ""}}
+  meshConfig: {{accessLogFile: {folder}/sluice.log}}
   workers: 1
 ---
 apiVersion: networking.istio.io/v1
@@ -64,9 +63,12 @@ spec: {{hosts: [origin.test], addresses: [127.0.0.1], resolution: NONE, ports: [
 
 def squid(folder, port, backend, _):
     config = folder / "squid.conf"
+    log = folder / "access.log"
+    log.touch()
+    log.chmod(0o666)  # squid writes it as a user of its own
     config.write_text(
         f"http_port 127.0.0.1:{port}\nacl origin port {backend}\nhttp_access allow CONNECT origin\nhttp_access deny all\n"
-        f"access_log none\ncache deny all\ncache_mem 0 MB\npid_filename {folder}/squid.pid\ncache_log {folder}/squid.log\n"
+        f"access_log stdio:{log} squid\ncache deny all\ncache_mem 0 MB\npid_filename {folder}/squid.pid\ncache_log {folder}/squid.log\n"
         "shutdown_lifetime 0 seconds\nworkers 1\n"
     )
     return ["squid", "-N", "-f", str(config)]
@@ -87,14 +89,8 @@ def carry(port, backend):
     return ROUNDS * SIZE
 
 
-def open_close(port, backend):
-    head = f"CONNECT 127.0.0.1:{backend} HTTP/1.1\r\nHost: 127.0.0.1:{backend}\r\n\r\n".encode()
-    for _ in range(TUNNELS):
-        with socket.create_connection(("127.0.0.1", port)) as tunnel:
-            tunnel.sendall(head)
-            answer = tunnel.recv(4096)
-            if b" 200 " not in answer.split(b"\r\n")[0]:
-                raise SystemExit(f"no tunnel: {answer[:80]}")
+def open_close(port, backend, client):
+    subprocess.run(["taskset", "-c", bench.LOAD_CORE, client, *map(str, (port, backend, TUNNELS, AT_ONCE))], check=True)
     return TUNNELS
 
 
@@ -102,6 +98,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sluice", required=True)
     parser.add_argument("--plain", help="the example plain_copy")
+    parser.add_argument("--tunnels", required=True, help="the example tunnels")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     folder.chmod(0o755)  # nginx reads the file as nobody
@@ -109,6 +106,7 @@ def main():
     os.sched_setaffinity(0, {int(bench.LOAD_CORE)})
     try:
         print(f"{'':8} {'MiB/s':>8} {'us CPU/MiB':>11} {'tunnels/s':>10} {'us CPU/tunnel':>14}")
+        opens = lambda *it: open_close(*it, os.path.abspath(options.tunnels))
         bare = lambda *it: plain(*it, options.plain)
         for name, make in (("squid", squid), ("copy", bare), ("sluice", sluice)):
             if (name == "squid" and not shutil.which("squid")) or (name == "copy" and not options.plain):
@@ -118,7 +116,7 @@ def main():
             try:
                 bench.wait_open(port, process)
                 row = []
-                for work in (carry, open_close):
+                for work in (carry, opens):
                     work(port, backend)
                     before, begun = bench.cpu_seconds(process.pid), time.monotonic()
                     done = work(port, backend)

@@ -21,6 +21,8 @@ python3 tests/bench/bench.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice
 python3 tests/bench/tls.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice"
 python3 tests/bench/access.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice"
 python3 tests/bench/limits.py --envoy "$envoy/envoy/_bin/envoy" --sluice "$sluice"
-cargo build --release -p gateway --example plain_copy
-python3 tests/bench/egress.py --sluice "$sluice" --plain target/release/examples/plain_copy
+cargo build --release -p gateway --examples
+made=target/release/examples
+python3 tests/bench/reload.py --sluice "$sluice" --steady "$made/steady"
+python3 tests/bench/egress.py --sluice "$sluice" --plain "$made/plain_copy" --tunnels "$made/tunnels"
 cargo bench -p gateway

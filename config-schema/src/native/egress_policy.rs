@@ -21,6 +21,22 @@ pub struct EgressPolicy {
     pub tunnels: TunnelBounds,
     /// How listeners of protocol HTTPS_PROXY end their clients' TLS; of several policies the oldest says.
     pub tls: Option<ServerTls>,
+    /// Hosts whose TLS ends here, inside of tunnels, so that their requests are judged like others; of several
+    /// policies that name a host the oldest says.
+    pub interception: Option<Interception>,
+}
+
+/// Hosts whose TLS ends here, inside of tunnels.
+///
+/// The gateway shows clients a certificate of its own making, reads each request (its host must be the one that
+/// CONNECT named), lets policies, limits and credentials have their say, and speaks TLS to the destination itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Interception {
+    /// Names, `*.suffix`, or `*` for all; the tunnels of other hosts, and of addresses, pass as they are.
+    pub hosts: Vec<String>,
+    /// Secret or folder of the authority that signs (`tls.crt`, and `tls.key` in PKCS#8); clients must trust it.
+    pub credential_name: String,
 }
 
 /// Whether destinations that nobody declares are refused.

@@ -5,13 +5,13 @@ use super::server_tls;
 use crate::document::Resource;
 use crate::istio::gateway::TlsMode;
 use crate::native::egress_credential::EgressCredential;
-use crate::native::egress_policy::{EgressPolicy, TunnelBounds};
+use crate::native::egress_policy::{EgressPolicy, Interception, TunnelBounds};
 use crate::problem::Problems;
 use crate::value::host;
 
 pub(super) fn policy(resource: &Resource<EgressPolicy>, problems: &mut Problems) {
     let mut check = Check::new(resource, problems);
-    let EgressPolicy { selector, ports, mode: _, tunnels, tls } = check.spec();
+    let EgressPolicy { selector, ports, mode: _, tunnels, tls, interception } = check.spec();
     check.target(selector.as_ref(), None, &[]);
     for (index, port) in ports.iter().enumerate() {
         check.port(format_args!("spec.ports[{index}]"), *port);
@@ -19,6 +19,9 @@ pub(super) fn policy(resource: &Resource<EgressPolicy>, problems: &mut Problems)
     let TunnelBounds { per_client: _, per_host: _, max_bytes: _, max_duration, idle_timeout } = tunnels;
     check.at_least_1ms("spec.tunnels.maxDuration", *max_duration);
     check.at_least_1ms("spec.tunnels.idleTimeout", *idle_timeout);
+    if let Some(it) = interception {
+        check_interception(&mut check, it);
+    }
     let Some(tls) = tls else { return };
     server_tls::check(&mut check, "spec.tls", tls);
     match tls.mode {
@@ -29,6 +32,26 @@ pub(super) fn policy(resource: &Resource<EgressPolicy>, problems: &mut Problems)
     }
     if tls.https_redirect {
         check.error("spec.tls.httpsRedirect", "a proxy redirects nobody");
+    }
+}
+
+fn check_interception(check: &mut Check<'_, EgressPolicy>, interception: &Interception) {
+    let Interception { hosts, credential_name } = interception;
+    if hosts.is_empty() {
+        check.error("spec.interception.hosts", "TLS ends here for hosts; name them, or `*` for all");
+    }
+    for (index, name) in hosts.iter().enumerate().filter(|(_, it)| *it != "*") {
+        let field = format!("spec.interception.hosts[{index}]");
+        if name.starts_with('*') && !name.starts_with("*.") {
+            let whole = name.trim_start_matches('*');
+            check.error(&field, format!("`{name}` would be hosts of others too (evil{whole}); write *.{whole}"));
+        } else {
+            check.expect(&field, host::check_wildcard(name));
+        }
+    }
+    if credential_name.is_empty() {
+        let message = "an authority signs what clients are shown; name the Secret or folder that holds it";
+        check.error("spec.interception.credentialName", message);
     }
 }
 

@@ -51,7 +51,7 @@ fn listener(listener: &Listener) -> Value {
         Service::Http(hosts) => {
             json!({ "bind": bind, "port": port, "virtualHosts": virtual_hosts(hosts) })
         }
-        Service::Proxy(Proxy { ways, server: _ }) => {
+        Service::Proxy(Proxy { ways, server: _, interceptions: _ }) => {
             let mut hosts: Vec<_> = ways.hosts().collect();
             hosts.sort_by(|a, b| a.name.cmp(&b.name));
             let ports = |it: &AllowedHost| it.ports.iter().map(|it| it.number).collect::<Vec<_>>();

@@ -15,15 +15,15 @@ use config_schema::value::Cidr;
 use config_schema::{Config, Problem, Resource, Severity};
 
 use super::clusters::Clusters;
-use super::origins;
 use super::policies::{Aim, applies};
 use super::tls_servers::TlsServers;
 use super::visibility::{Exported, Viewer};
+use super::{interception, origins};
 use crate::listener::set::{ListenerKey, Wanted};
 use crate::listener::tls::server::TlsServer;
 use crate::network::Network;
 use crate::routing::way_out::{AllowedHost, AllowedPort, Carries, InTunnel, Others, TunnelTerms, WaysOut};
-use crate::snapshot::{Listener, Proxy, Service};
+use crate::snapshot::{Listener, Proxy, Service, Snapshot};
 
 /// Longest silence in a tunnel, when the settings do not say.
 const IDLE: Duration = Duration::from_secs(600);
@@ -34,7 +34,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// The forward proxies of the Sidecars that are for this gateway.
 pub(super) fn listeners(
-    config: &Config,
+    (config, before): (&Config, Option<&Snapshot>),
     clusters: &mut Clusters<'_>,
     servers: &mut TlsServers<'_>,
 ) -> Result<Vec<Arc<Listener>>, Box<Problem>> {
@@ -48,7 +48,8 @@ pub(super) fn listeners(
             let real_port = config.settings.port_map.get(&key.port.to_string()).copied().unwrap_or(key.port);
             let server = tls(config, (sidecar, index), written, servers)?;
             let ways = Arc::new(ways(config, sidecar, written, clusters)?);
-            let service = Service::Proxy(Proxy { ways, server });
+            let interceptions = interception::lower(config, &policies(config, written), before);
+            let service = Service::Proxy(Proxy { ways, server, interceptions });
             out.push(Arc::new(Listener { wanted: Wanted { key, real_port }, service }));
         }
     }

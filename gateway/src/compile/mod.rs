@@ -21,6 +21,7 @@ mod forwarding;
 mod headers;
 mod health_check;
 mod http_route;
+mod interception;
 mod listeners;
 mod locality;
 mod matches;
@@ -57,7 +58,7 @@ pub fn snapshot(config: &Config, before: Option<&Snapshot>, now: SystemTime) -> 
     let mut tls_servers = tls_servers::TlsServers::new(config, before);
     let limits = rate_limit::RateLimits::lower(config)?;
     let mut listeners = listeners::compile(config, &limits, &mut clusters, &mut tls_servers)?;
-    listeners.extend(egress::listeners(config, &mut clusters, &mut tls_servers)?);
+    listeners.extend(egress::listeners((config, before), &mut clusters, &mut tls_servers)?);
     // What a Gateway and a Sidecar both want is the Gateway's.
     listeners.sort_by_key(|it| it.wanted.key);
     listeners.dedup_by_key(|it| it.wanted.key);

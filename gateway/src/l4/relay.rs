@@ -49,7 +49,8 @@ impl Meter {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn count(&self, bytes: usize) {
+    /// Counts bytes that passed.
+    pub(super) fn count(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.total.inc_by(bytes as u64);
     }

@@ -1,5 +1,6 @@
-//! The bytes of a client's connection, plain or in TLS, with what was read of it before.
+//! The bytes of a client's connection, plain or in TLS, with what was read of it before; or those of one inside of it.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
@@ -24,7 +25,14 @@ pub enum ClientIo {
     Plain(Begun),
     /// In TLS.
     Tls(Box<TlsStream<Begun>>),
+    /// In a tunnel, whose TLS ended here.
+    Inside(Box<dyn Inner>),
 }
+
+/// What carries a connection that runs in another.
+pub trait Inner: AsyncRead + AsyncWrite + Unpin + Send + Sync + fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync + fmt::Debug> Inner for T {}
 
 impl Begun {
     /// A socket of which `early` was read.
@@ -34,11 +42,12 @@ impl Begun {
 }
 
 impl ClientIo {
-    /// The descriptor of the socket.
-    pub fn fd(&self) -> RawFd {
+    /// The descriptor of the socket, where it has one of its own.
+    pub fn fd(&self) -> Option<RawFd> {
         match self {
-            Self::Plain(it) => it.socket.as_raw_fd(),
-            Self::Tls(it) => it.get_ref().0.socket.as_raw_fd(),
+            Self::Plain(it) => Some(it.socket.as_raw_fd()),
+            Self::Tls(it) => Some(it.get_ref().0.socket.as_raw_fd()),
+            Self::Inside(_) => None,
         }
     }
 }
@@ -74,6 +83,7 @@ impl AsyncRead for ClientIo {
         match self.get_mut() {
             Self::Plain(it) => Pin::new(it).poll_read(cx, out),
             Self::Tls(it) => Pin::new(it).poll_read(cx, out),
+            Self::Inside(it) => Pin::new(it).poll_read(cx, out),
         }
     }
 }
@@ -83,6 +93,7 @@ impl AsyncWrite for ClientIo {
         match self.get_mut() {
             Self::Plain(it) => Pin::new(it).poll_write(cx, bytes),
             Self::Tls(it) => Pin::new(it).poll_write(cx, bytes),
+            Self::Inside(it) => Pin::new(it).poll_write(cx, bytes),
         }
     }
 
@@ -90,6 +101,7 @@ impl AsyncWrite for ClientIo {
         match self.get_mut() {
             Self::Plain(it) => Pin::new(it).poll_flush(cx),
             Self::Tls(it) => Pin::new(it).poll_flush(cx),
+            Self::Inside(it) => Pin::new(it).poll_flush(cx),
         }
     }
 
@@ -97,6 +109,7 @@ impl AsyncWrite for ClientIo {
         match self.get_mut() {
             Self::Plain(it) => Pin::new(it).poll_shutdown(cx),
             Self::Tls(it) => Pin::new(it).poll_shutdown(cx),
+            Self::Inside(it) => Pin::new(it).poll_shutdown(cx),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is known of a client's connection, shared by its stream and its requests.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -9,6 +9,9 @@ use tokio::sync::watch;
 use super::http1::head::Role;
 use super::set::ListenerKey;
 use super::tls::certificate::ClientCertificate;
+use crate::egress::target::Target;
+use crate::filter::authentication::Identity;
+use crate::filter::credential::Principal;
 use crate::local_reply::Reason;
 
 /// One connection of a client.
@@ -24,6 +27,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// What its handshake found; absent in plain text.
     pub secured: Option<Secured>,
+    /// The tunnel that it runs in, if it does.
+    pub inside: Option<Tunnel>,
     /// Why its stream was ended by the guard, as a [`Fault`].
     fault: AtomicU8,
     upgraded: AtomicBool,
@@ -42,6 +47,19 @@ pub struct Secured {
     pub verification: u64,
     /// The certificate that the client showed.
     pub client: Option<ClientCertificate>,
+}
+
+/// The tunnel of a forward proxy that a connection runs in, since its TLS ended here.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// Where the client asked for a tunnel to; every request must be for the same.
+    pub target: Target,
+    /// The client behind trusted proxies.
+    pub client: IpAddr,
+    /// Who asked for the tunnel, as a token says.
+    pub identity: Option<Arc<Identity>>,
+    /// Who asked for it, as keys and passwords say.
+    pub credentials: Vec<Principal>,
 }
 
 /// Why the guard ended a stream.
@@ -83,18 +101,37 @@ impl Connection {
         closing: watch::Receiver<bool>,
         secured: Option<Secured>,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::bare((listener, role), (local, peer), closing, secured, None))
+    }
+
+    /// A connection that runs in a tunnel of this one, to a server that the gateway stands for.
+    pub fn within(&self, server_name: Box<str>, tunnel: Tunnel) -> Arc<Self> {
+        let client = self.secured.as_ref().and_then(|it| it.client.clone());
+        let secured = Secured { server_name, verification: 0, client };
+        let (listener, closing) = ((self.listener, Role::Server), self.closing.clone());
+        Arc::new(Self::bare(listener, (self.local, self.peer), closing, Some(secured), Some(tunnel)))
+    }
+
+    fn bare(
+        (listener, role): (ListenerKey, Role),
+        (local, peer): (SocketAddr, SocketAddr),
+        closing: watch::Receiver<bool>,
+        secured: Option<Secured>,
+        inside: Option<Tunnel>,
+    ) -> Self {
+        Self {
             listener,
             role,
             local,
             peer,
             secured,
+            inside,
             fault: AtomicU8::new(0),
             upgraded: AtomicBool::new(false),
             closing,
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Notes why the stream ends.

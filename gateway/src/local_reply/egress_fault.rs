@@ -19,6 +19,8 @@ pub enum EgressFault {
     NoHello,
     /// The handshake in the tunnel names another server, or none.
     ServerName,
+    /// The host's TLS shall end here, and there is no certificate to show for it.
+    NoAuthority,
 }
 
 impl EgressFault {
@@ -28,6 +30,7 @@ impl EgressFault {
             Self::NoTarget => 400,
             Self::Host | Self::Port | Self::Protocol | Self::Address | Self::NoHello | Self::ServerName => 403,
             Self::Unresolved => 502,
+            Self::NoAuthority => 503,
         }
     }
 
@@ -42,6 +45,7 @@ impl EgressFault {
             Self::Address => "egress_address_forbidden",
             Self::NoHello => "egress_no_tls",
             Self::ServerName => "egress_sni_mismatch",
+            Self::NoAuthority => "egress_no_authority",
         }
     }
 }

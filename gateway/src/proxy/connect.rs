@@ -17,9 +17,10 @@ use pingora::{Error, ErrorType, Result};
 use tokio::io::{AsyncWriteExt as _, duplex};
 use tokio::net::TcpStream;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Leaving};
 use super::gateway::{Found, Gateway};
-use super::leave::Plan;
+use super::intercept;
+use super::leave::{self, Plan};
 use super::tunnel_io::TunnelIo;
 use crate::egress::target::Host;
 use crate::filter::rate_limit::key::digest_of;
@@ -27,7 +28,7 @@ use crate::l4::relay::{self, Bounds, End, Meter};
 use crate::listener::client_io::ClientIo;
 use crate::listener::set::ListenerKey;
 use crate::listener::stream::GuardedStream;
-use crate::listener::tls::hello::{self, Alert, Bad};
+use crate::listener::tls::hello::{self, Alert, Bad, Hello};
 use crate::local_reply::egress_fault::EgressFault;
 use crate::local_reply::{LocalReply, Reason};
 use crate::quota::concurrency::Place;
@@ -54,13 +55,17 @@ pub(super) async fn tunnel(
         exchange.end.reason = Some(Reason::TooManyAtOnce);
         return Ok(Found::Reply(LocalReply::because(Reason::TooManyAtOnce)));
     };
+    match intercept::ends(exchange, &plan) {
+        Ok(None) => {}
+        Ok(Some(config)) => {
+            // Boxed, so that tunnels that pass as they are do not carry it.
+            Box::pin(intercept::serve(session, exchange, (&plan, config), gateway)).await?;
+            return Ok(Found::Done);
+        }
+        Err(fault) => return Ok(Found::Reply(leave::refuse(exchange, &plan.target, fault))),
+    }
     let listens = match terms.says {
-        InTunnel::Verify => match &plan.way {
-            Way::Named(..) => plan.way.port().is_some_and(|it| it.carries == Carries::Tls),
-            // Nobody says what the port carries; the usual port of TLS does.
-            Way::Unnamed(None) => plan.target.port == HTTPS_PORT,
-            Way::Unnamed(Some(_)) => false,
-        },
+        InTunnel::Verify => carries_tls(&plan),
         InTunnel::Require => true,
         InTunnel::Off => false,
     };
@@ -80,7 +85,11 @@ pub(super) async fn tunnel(
         return Ok(Found::Done);
     }
     // Boxed, as what else comes before bytes are passed on: a tunnel that idles shall not keep room for it.
-    let begun = if listens { Box::pin(first_message(&mut stream, &early, &plan)).await } else { Ok(early) };
+    let begun = if listens {
+        Box::pin(first_message(&mut stream, &early, &plan)).await.map(|it| it.bytes)
+    } else {
+        Ok(early)
+    };
     let upstream = match (begun, ready) {
         (Err(fault), _) => Err(Reason::Egress(fault)),
         (Ok(early), Some(upstream)) => Ok((early, upstream)),
@@ -89,15 +98,30 @@ pub(super) async fn tunnel(
     match upstream {
         Ok((early, upstream)) => carry(exchange, (stream, upstream), early, (plan, gateway)).await,
         Err(reason) => {
-            exchange.end.reason = Some(reason);
-            if let Reason::Egress(fault) = reason {
-                exchange.end.details = Some(format!("{}[{}]", fault.name(), plan.target).into());
-            }
+            note(exchange, reason, &plan);
             // The client may be gone already.
             drop(stream.shutdown().await);
         }
     }
     Ok(Found::Done)
+}
+
+/// Whether a destination is spoken to in TLS.
+pub(super) fn carries_tls(plan: &Plan) -> bool {
+    match &plan.way {
+        Way::Named(..) => plan.way.port().is_some_and(|it| it.carries == Carries::Tls),
+        // Nobody says what the port carries; the usual port of TLS does.
+        Way::Unnamed(None) => plan.target.port == HTTPS_PORT,
+        Way::Unnamed(Some(_)) => false,
+    }
+}
+
+/// Notes why a tunnel that was granted ends at once.
+pub(super) fn note(exchange: &mut Exchange, reason: Reason, plan: &Plan) {
+    exchange.end.reason = Some(reason);
+    if let Reason::Egress(fault) = reason {
+        exchange.end.details = Some(format!("{}[{}]", fault.name(), plan.target).into());
+    }
 }
 
 /// Places among the tunnels of the client and of the host, as far as they are bounded.
@@ -111,7 +135,7 @@ fn places(exchange: &Exchange, plan: &Plan) -> Option<Vec<Place>> {
 }
 
 /// The client's connection, or its stream; a stand-in with the same head stays with Pingora.
-async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<(TunnelIo, Bytes)> {
+pub(super) async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<(TunnelIo, Bytes)> {
     let head = session.req_header().as_owned_parts();
     let (near, mut far) = duplex(64 * 1024);
     let mut text =
@@ -153,7 +177,11 @@ fn lost(what: &'static str) -> Box<Error> {
 }
 
 /// Reads the client's first message, which must name the host that it asked for.
-async fn first_message(stream: &mut TunnelIo, early: &[u8], plan: &Plan) -> Result<Bytes, EgressFault> {
+pub(super) async fn first_message(
+    stream: &mut TunnelIo,
+    early: &[u8],
+    plan: &Plan,
+) -> Result<Hello, EgressFault> {
     let read = tokio::time::timeout(HELLO, hello::read(stream, early)).await;
     let hello = match read {
         Ok(Ok(hello)) => hello,
@@ -174,7 +202,7 @@ async fn first_message(stream: &mut TunnelIo, early: &[u8], plan: &Plan) -> Resu
         tell(stream, &hello::alert(Alert::UnrecognizedName)).await;
         return Err(EgressFault::ServerName);
     }
-    Ok(hello.bytes)
+    Ok(hello)
 }
 
 async fn tell(stream: &mut TunnelIo, bytes: &[u8]) {
@@ -203,13 +231,8 @@ async fn carry(
     early: Bytes,
     (plan, gateway): (Plan, &Gateway),
 ) {
-    let leaving = exchange.leaving.get_or_insert_default();
-    leaving.endpoint = Some(endpoint);
-    let labels =
-        DestinationLabels::Cluster { name: &leaving.cluster, host: &leaving.host, namespace: &leaving.namespace };
-    let counters = gateway.telemetry.tcp.counters(labels);
-    counters.opened.inc();
-    let (up, down) = (Meter::new(counters.received), Meter::new(counters.sent));
+    exchange.leaving.get_or_insert_default().endpoint = Some(endpoint);
+    let (up, down) = open(exchange, gateway);
     let terms = plan.ways.tunnels;
     let bounds = Bounds { idle: Some(terms.idle), age: terms.age, bytes: terms.bytes };
     let key = exchange.client_listener();
@@ -221,20 +244,34 @@ async fn carry(
     } else {
         End::Broken
     };
+    close(exchange, gateway, end, (up.bytes() + early.len() as u64, down.bytes()));
+}
+
+/// Counts a tunnel that begins; what counts its bytes, from the client and to it.
+pub(super) fn open(exchange: &mut Exchange, gateway: &Gateway) -> (Meter, Meter) {
+    let counters = gateway.telemetry.tcp.counters(labels(exchange.leaving.get_or_insert_default()));
+    counters.opened.inc();
+    (Meter::new(counters.received), Meter::new(counters.sent))
+}
+
+/// Counts one that ended.
+pub(super) fn close(exchange: &mut Exchange, gateway: &Gateway, end: End, bytes: (u64, u64)) {
     let flag = match end {
         End::Done | End::Broken => "-",
         End::Idle => "SI",
         End::Aged => "DT",
     };
     let leaving = exchange.leaving.get_or_insert_default();
-    leaving.bytes = (up.bytes() + early.len() as u64, down.bytes());
-    let labels =
-        DestinationLabels::Cluster { name: &leaving.cluster, host: &leaving.host, namespace: &leaving.namespace };
-    gateway.telemetry.tcp.close(labels, flag);
+    leaving.bytes = bytes;
+    gateway.telemetry.tcp.close(labels(leaving), flag);
+}
+
+fn labels(leaving: &Leaving) -> DestinationLabels<'_> {
+    DestinationLabels::Cluster { name: &leaving.cluster, host: &leaving.host, namespace: &leaving.namespace }
 }
 
 /// Ends some time after a configuration does not allow the destination any more.
-async fn revoked(live: &Arc<Live>, key: Option<ListenerKey>, plan: &Plan) {
+pub(super) async fn revoked(live: &Arc<Live>, key: Option<ListenerKey>, plan: &Plan) {
     let grace = plan.ways.tunnels.grace;
     let mut generation = live.pin().generation;
     let mut since: Option<tokio::time::Instant> = None;

@@ -1,6 +1,8 @@
 //! What every request of one worker works with, and the order in which it is judged.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
 
 use pingora::Result;
 use pingora::proxy::Session;
@@ -12,6 +14,8 @@ use super::exchange::Exchange;
 use super::limit::Stage;
 use super::mirror::Mirrors;
 use super::{arrival, consult, credentials, descriptor_limit, limit};
+use crate::listener::client_io::ClientIo;
+use crate::listener::connection::Connection;
 use crate::listener::http1::head::Role;
 use crate::local_reply::{Flow, LocalReply, Reason};
 use crate::routing::route::Target;
@@ -30,6 +34,15 @@ pub(super) enum Found {
     Done,
 }
 
+/// A connection that is being served, until it ends.
+pub(super) type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Serves connections that run in tunnels, whose TLS ended here.
+pub(super) trait ServeInside: Send + Sync {
+    /// Serves one until it ends.
+    fn serve(self: Arc<Self>, io: ClientIo, connection: Arc<Connection>) -> Served;
+}
+
 /// What every request of one worker works with.
 pub struct Gateway {
     pub(super) live: Arc<Live>,
@@ -38,6 +51,8 @@ pub struct Gateway {
     client: Arc<Client>,
     pub(super) mirrors: Arc<Mirrors>,
     pub(super) dynamic: Arc<Dynamic>,
+    /// Who serves requests, and holds this.
+    pub(super) inside: Weak<dyn ServeInside>,
 }
 
 impl Gateway {
@@ -45,11 +60,11 @@ impl Gateway {
     pub(super) fn new(
         (live, telemetry): (Arc<Live>, Arc<Telemetry>),
         worker: usize,
-        client: Arc<Client>,
-        dynamic: Arc<Dynamic>,
+        (client, dynamic): (Arc<Client>, Arc<Dynamic>),
+        inside: Weak<dyn ServeInside>,
     ) -> Self {
         let mirrors = Arc::new(Mirrors::new(Arc::clone(&client)));
-        Self { live, telemetry, worker, client, mirrors, dynamic }
+        Self { live, telemetry, worker, client, mirrors, dynamic, inside }
     }
 }
 
@@ -60,7 +75,8 @@ impl Gateway {
             Flow::Continue(it) => it,
             Flow::Break(reply) => return Ok(Found::Reply(reply)),
         };
-        if exchange.known().is_some_and(|it| it.connection.role == Role::Proxy) {
+        let leaves = |it: &Connection| it.role == Role::Proxy || it.inside.is_some();
+        if exchange.known().is_some_and(|it| leaves(&it.connection)) {
             // Boxed, so that requests that stay inside do not carry it.
             return Box::pin(self.leave(session, exchange, opened)).await;
         }

@@ -16,7 +16,7 @@ pub(super) fn bridge(request: &mut RequestHeader, exchange: &mut Exchange) {
     let speaks_grpc = exchange.forward().is_some_and(|(_, it)| match &it.target {
         Target::Cluster(cluster) => match cluster.definition().protocol {
             Protocol::Http2 => true,
-            Protocol::Http1 | Protocol::Client => false,
+            Protocol::Http1 | Protocol::Client | Protocol::Negotiated => false,
         },
         Target::Missing(_) | Target::Refused(_) => true,
     });

@@ -25,14 +25,16 @@ use crate::origin::DocumentOrigin;
 use crate::routing::rewrite::PathRewrite;
 use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteKind, RouteOrigin};
 use crate::routing::way_out::{Use, Way, WaysOut};
-use crate::snapshot::{Proxy, Service};
+use crate::snapshot::Service;
 use crate::telemetry::egress_log::Asked;
-use crate::upstream::definition::{self, Definition};
+use crate::upstream::definition::{self, Definition, Protocol, Tls};
 use crate::upstream::dns::Resolver;
 use crate::upstream::retry::Policy;
 
 /// Port of requests that name none.
 const HTTP_PORT: u16 = 80;
+/// Port of those in a tunnel that name none.
+const HTTPS_PORT: u16 = 443;
 /// Headers that speak of the inside; nothing outside learns them.
 const INSIDE: [HeaderName; 7] = [
     header::PROXY_AUTHORIZATION,
@@ -65,7 +67,9 @@ impl Gateway {
         if let Flow::Break(reply) = Box::pin(self.admits(session, exchange, &opened)).await {
             return Ok(Found::Reply(reply));
         }
-        let usage = if is_connect { Use::Tunnel } else { Use::Requests };
+        // What runs in a tunnel goes where the tunnel was asked for, in TLS of the gateway's own.
+        let inside = exchange.known().is_some_and(|it| it.connection.inside.is_some());
+        let usage = if is_connect || inside { Use::Tunnel } else { Use::Requests };
         let own = exchange.known().map(|it| it.connection.local.ip().to_canonical());
         let planned = Box::pin(plan((&self.dynamic.resolver, own), ways, target.clone(), usage)).await;
         let plan = match planned {
@@ -83,7 +87,7 @@ impl Gateway {
             return connect::tunnel(session, exchange, plan, self).await;
         }
         clean(session.req_header_mut());
-        exchange.way = Taken::Forwarded(route(&plan, &self.dynamic), 0);
+        exchange.way = Taken::Forwarded(route(&plan, template(&plan, inside), &self.dynamic), 0);
         Ok(Found::Forward)
     }
 
@@ -98,7 +102,14 @@ impl Gateway {
     async fn admits(&self, session: &mut Session, exchange: &mut Exchange, opened: &Opened) -> Flow {
         self.limit(session, exchange, opened, Stage::Before).await?;
         let metrics = &self.telemetry.metrics.access;
-        leave_credentials::identify(session.req_header(), exchange, metrics).await?;
+        match exchange.known().map(|it| Arc::clone(&it.connection)).as_ref().and_then(|it| it.inside.as_ref()) {
+            None => leave_credentials::identify(session.req_header(), exchange, metrics).await?,
+            // Whoever asked for the tunnel asks in it; what is said in it is for the destination.
+            Some(tunnel) => {
+                exchange.identity = tunnel.identity.clone();
+                exchange.credentials.clone_from(&tunnel.credentials);
+            }
+        }
         access::authorize(session.req_header(), exchange, opened, metrics)?;
         self.limit(session, exchange, opened, Stage::Behind).await
     }
@@ -108,20 +119,29 @@ impl Gateway {
 fn destination(request: &RequestHeader, exchange: &mut Exchange, opened: &Opened) -> Flow<(Arc<WaysOut>, Target)> {
     let key = exchange.known().map(|it| it.connection.listener);
     let listener = key.and_then(|it| exchange.snapshot.listener(it)).map(Arc::clone);
-    let Some(Service::Proxy(Proxy { ways, server: _ })) = listener.as_deref().map(|it| &it.service) else {
+    let ways = match listener.as_deref().map(|it| &it.service) {
+        Some(Service::Proxy(proxy)) => Arc::clone(&proxy.ways),
         // The port serves something else since the connection was made.
-        exchange.end.reason = Some(Reason::Misdirected);
-        return Flow::Break(LocalReply::because(Reason::Misdirected));
-    };
-    let usual = (request.method != Method::CONNECT).then_some(HTTP_PORT);
-    match Target::parse(&opened.authority, usual) {
-        Ok(target) if request.method != Method::TRACE => Flow::Continue((Arc::clone(ways), target)),
-        Ok(_) | Err(_) => {
-            let reason = Reason::Egress(EgressFault::NoTarget);
-            exchange.end.reason = Some(reason);
-            Flow::Break(LocalReply::because(reason))
+        Some(Service::Http(_) | Service::Tcp(_) | Service::Tls(_)) | None => {
+            return stop(exchange, Reason::Misdirected);
         }
+    };
+    let tunnel = exchange.known().and_then(|it| it.connection.inside.as_ref());
+    let usual = match tunnel {
+        Some(_) => Some(HTTPS_PORT),
+        None => (request.method != Method::CONNECT).then_some(HTTP_PORT),
+    };
+    match Target::parse(&opened.authority, usual) {
+        // Each request by itself: one for another host does not end those that are meant for this one.
+        Ok(target) if tunnel.is_some_and(|it| it.target != target) => stop(exchange, Reason::Misdirected),
+        Ok(target) if request.method != Method::TRACE => Flow::Continue((ways, target)),
+        Ok(_) | Err(_) => stop(exchange, Reason::Egress(EgressFault::NoTarget)),
     }
+}
+
+fn stop<T>(exchange: &mut Exchange, reason: Reason) -> Flow<T> {
+    exchange.end.reason = Some(reason);
+    Flow::Break(LocalReply::because(reason))
 }
 
 /// Decides about a destination, and finds and vets its addresses.
@@ -155,7 +175,7 @@ async fn plan(
 }
 
 /// Refuses a destination; the client learns which one, and a word for the reason.
-fn refuse(exchange: &mut Exchange, target: &Target, fault: EgressFault) -> LocalReply {
+pub(super) fn refuse(exchange: &mut Exchange, target: &Target, fault: EgressFault) -> LocalReply {
     let reason = Reason::Egress(fault);
     exchange.end.reason = Some(reason);
     exchange.end.details = Some(format!("{}[{target}]", fault.name()).into());
@@ -192,10 +212,30 @@ fn clean(request: &mut RequestHeader) {
     }
 }
 
-/// The route to the vetted addresses.
-fn route(plan: &Plan, dynamic: &Dynamic) -> Arc<Route> {
+/// How requests go to a destination, but for its addresses.
+fn template(plan: &Plan, inside: bool) -> Definition {
     let template = plan.way.port().map_or(&plan.ways.template, |it| &it.template);
     let template = Definition { port: plan.target.port, ..Definition::clone(template) };
+    if !inside {
+        return template;
+    }
+    // Where no DestinationRule says how, as the client itself would have done it.
+    let tls = match template.tls {
+        Tls::Off => {
+            let sni = Some(plan.target.host.to_string().into());
+            Tls::On { sni, verify: true, authorities: None, identity: None, revoked: None }
+        }
+        other @ (Tls::On { .. } | Tls::Unavailable) => other,
+    };
+    let protocol = match template.protocol {
+        Protocol::Http1 => Protocol::Negotiated,
+        other @ (Protocol::Http2 | Protocol::Client | Protocol::Negotiated) => other,
+    };
+    Definition { tls, protocol, ..template }
+}
+
+/// The route to the vetted addresses.
+fn route(plan: &Plan, template: Definition, dynamic: &Dynamic) -> Arc<Route> {
     let cluster = dynamic.cluster(&template, &plan.target.host.to_string(), &plan.addresses);
     let destination = Destination {
         weight: 1,

@@ -23,6 +23,7 @@ mod grpc;
 mod flags;
 mod forward;
 mod gateway;
+mod intercept;
 mod leave;
 mod leave_credentials;
 mod limit;

@@ -1,6 +1,6 @@
 //! Runs a connection: waits for each request behind the guard and gives it to Pingora.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::Version;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::door::{Door, Entered, Outcome, Purpose};
 use super::dynamic::Dynamic;
+use super::gateway::{ServeInside, Served};
 use super::tcp::ServeTcp;
 use super::{Gateway, MAX_TRIES};
 use crate::listener::accept::{Accepted, Serve};
@@ -58,19 +59,28 @@ impl ServeHttp {
         let client = Arc::new(Client::default());
         let shared = (Arc::clone(&live), Arc::clone(&telemetry));
         let dynamic = Arc::new(Dynamic::new(resolver));
-        let gateway = Gateway::new(shared, worker, Arc::clone(&client), Arc::clone(&dynamic));
-        let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.allow_connect_method_proxying = true;
-        options.keepalive_request_limit = Some(MAX_REQUESTS_PER_CONNECTION);
-        options.h2_idle_timeout = Some(ConnectionLimits::default().idle_timeout);
-        proxy.server_options = Some(options);
-        proxy.h2_options = Some(default_h2_options());
-        proxy.handle_init_modules();
-        let run = Run { proxy: Arc::new(proxy), live, telemetry, worker, client, dynamic, door: Door::default() };
-        Self { run: Arc::new(run), runtime }
+        let run = Arc::new_cyclic(|run: &Weak<Run>| {
+            let tools = (Arc::clone(&client), Arc::clone(&dynamic));
+            let gateway = Gateway::new(shared, worker, tools, Weak::<Run>::clone(run));
+            let proxy = Arc::new(http_proxy(gateway, conf));
+            Run { proxy, live, telemetry, worker, client, dynamic, door: Door::default() }
+        });
+        Self { run, runtime }
     }
+}
+
+/// Pingora's part of it.
+fn http_proxy(gateway: Gateway, conf: ServerConf) -> HttpProxy<Gateway> {
+    let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    options.allow_connect_method_proxying = true;
+    options.keepalive_request_limit = Some(MAX_REQUESTS_PER_CONNECTION);
+    options.h2_idle_timeout = Some(ConnectionLimits::default().idle_timeout);
+    proxy.server_options = Some(options);
+    proxy.h2_options = Some(default_h2_options());
+    proxy.handle_init_modules();
+    proxy
 }
 
 impl Serve for ServeHttp {
@@ -105,8 +115,8 @@ impl Run {
         let Entered { io, secured, purpose } = entered;
         let (accepted, ()) = accepted.exchange(io);
         match purpose {
-            Purpose::Http => self.http(accepted, Role::Server, secured).await,
-            Purpose::Proxy => self.http(accepted, Role::Proxy, secured).await,
+            Purpose::Http => self.requests(accepted, Role::Server, secured).await,
+            Purpose::Proxy => self.requests(accepted, Role::Proxy, secured).await,
             Purpose::Tcp(route) => {
                 let live = Arc::clone(&self.live);
                 let (telemetry, client) = (Arc::clone(&self.telemetry), Arc::clone(&self.client));
@@ -117,15 +127,23 @@ impl Run {
         }
     }
 
-    async fn http(&self, accepted: Accepted<ClientIo>, role: Role, secured: Option<Secured>) {
-        let Accepted { stream, listener, local, peer, mut closing, place } = accepted;
-        let fd = stream.fd();
-        let digest = SocketDigest::from_raw_fd(fd);
-        // Asked for by each request; without this each would be a system call.
-        drop(digest.peer_addr.set(Some(PeerAddr::Inet(peer))));
-        drop(digest.local_addr.set(Some(PeerAddr::Inet(local))));
-        let connection = Connection::new((listener, role), local, peer, closing.clone(), secured);
-        let mut stream = Box::new(GuardedStream::new(stream, connection, Some(Arc::new(digest)), fd));
+    async fn requests(&self, accepted: Accepted<ClientIo>, role: Role, secured: Option<Secured>) {
+        let Accepted { stream, listener, local, peer, closing, place } = accepted;
+        self.http(stream, Connection::new((listener, role), local, peer, closing, secured)).await;
+        drop(place);
+    }
+
+    async fn http(&self, stream: ClientIo, connection: Arc<Connection>) {
+        let digest = stream.fd().map(|it| {
+            let digest = SocketDigest::from_raw_fd(it);
+            // Asked for by each request; without this each would be a system call.
+            drop(digest.peer_addr.set(Some(PeerAddr::Inet(connection.peer))));
+            drop(digest.local_addr.set(Some(PeerAddr::Inet(connection.local))));
+            Arc::new(digest)
+        });
+        let mut closing = connection.closing.clone();
+        let id = stream.fd().unwrap_or_default();
+        let mut stream = Box::new(GuardedStream::new(stream, connection, digest, id));
         let mut limits = self.live.pin().settings.connections;
         // A connection that says nothing at all is not idle yet, it is late.
         let mut patience = limits.head_timeout;
@@ -157,7 +175,6 @@ impl Run {
             limits = self.live.pin().settings.connections;
             patience = limits.idle_timeout;
         }
-        drop(place);
     }
 
     /// One request; the stream comes back when another may follow.
@@ -191,6 +208,12 @@ impl Run {
             let facts = RefusedFacts { reason, connection: &connection, time: started.1 };
             self.telemetry.access_log.append(self.worker, |line| format.render(&facts, line));
         }
+    }
+}
+
+impl ServeInside for Run {
+    fn serve(self: Arc<Self>, io: ClientIo, connection: Arc<Connection>) -> Served {
+        Box::pin(async move { self.http(io, connection).await })
     }
 }
 

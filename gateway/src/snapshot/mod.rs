@@ -22,6 +22,7 @@ use crate::filter::external_authorization::Custom;
 use crate::filter::rate_limit::Rule;
 use crate::listener::limits::ConnectionLimits;
 use crate::listener::set::{ListenerKey, Wanted};
+use crate::listener::tls::authority::Interception;
 use crate::listener::tls::server::TlsServer;
 use crate::listener::tls::terms::Definition as TlsDefinition;
 use crate::network::Network;
@@ -189,6 +190,8 @@ pub struct Proxy {
     pub ways: Arc<WaysOut>,
     /// Who ends the clients' TLS, where they speak it.
     pub server: Option<Arc<TlsServer>>,
+    /// Hosts whose TLS ends here, inside of tunnels.
+    pub interceptions: HostTable<Interception>,
 }
 
 impl Service {
@@ -198,8 +201,8 @@ impl Service {
             Self::Http(_) => "HTTP",
             Self::Tcp(_) => "TCP",
             Self::Tls(_) => "TLS",
-            Self::Proxy(Proxy { ways: _, server: None }) => "HTTP_PROXY",
-            Self::Proxy(Proxy { ways: _, server: Some(_) }) => "HTTPS_PROXY",
+            Self::Proxy(Proxy { ways: _, server: None, interceptions: _ }) => "HTTP_PROXY",
+            Self::Proxy(Proxy { ways: _, server: Some(_), interceptions: _ }) => "HTTPS_PROXY",
         }
     }
 }

@@ -75,7 +75,7 @@ impl Connections {
         let limit = definition.limits.connections;
         let shares_connections = match definition.protocol {
             Protocol::Http1 => false,
-            Protocol::Http2 | Protocol::Client => true,
+            Protocol::Http2 | Protocol::Client | Protocol::Negotiated => true,
         };
         let turns = (limit != u32::MAX && !shares_connections)
             .then(|| Arc::new(Semaphore::new((limit as usize).min(Semaphore::MAX_PERMITS))));

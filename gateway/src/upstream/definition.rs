@@ -24,6 +24,8 @@ pub enum Protocol {
     Http2,
     /// The client's.
     Client,
+    /// What the server chooses in its handshake, HTTP/2 if it can; HTTP/1.1 without TLS.
+    Negotiated,
 }
 
 /// TLS towards the upstream.

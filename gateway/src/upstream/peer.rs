@@ -71,19 +71,21 @@ pub fn for_endpoint(cluster: &Cluster, endpoint: &Endpoint, asker: Asker<'_>) ->
         count: probes as usize,
         user_timeout: Duration::ZERO,
     });
-    let speaks_h2 = match definition.protocol {
-        Protocol::Http1 => false,
-        Protocol::Http2 => true,
-        Protocol::Client => asker.speaks_h2,
+    // What switches protocols does so from HTTP/1.1.
+    let (most, least) = match definition.protocol {
+        Protocol::Http1 => (1, 1),
+        Protocol::Http2 => (2, 2),
+        Protocol::Client if asker.speaks_h2 => (2, 2),
+        Protocol::Negotiated if tls && !asker.switches => (2, 1),
+        Protocol::Client | Protocol::Negotiated => (1, 1),
     };
-    let version = if speaks_h2 { 2 } else { 1 };
-    options.set_http_version(version, version);
+    options.set_http_version(most, least);
     let client = definition.proxy_header.zip(asker.addresses);
     options.custom_l4 = Some(match (client, asker.switches) {
         (None, false) => Arc::clone(cluster.dial()) as _,
         (client, switches) => Arc::new(dial(cluster, client, switches)),
     });
-    peer.group_key = group(cluster, (speaks_h2, asker.switches), client);
+    peer.group_key = group(cluster, (most == 2, asker.switches), client);
     Ok(Box::new(peer))
 }
 

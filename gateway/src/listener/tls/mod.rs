@@ -5,6 +5,7 @@
 //! server a connection belongs to is said by its first message, which [`hello`] reads
 //! before anything is decided.
 
+pub mod authority;
 pub mod certificate;
 pub mod source;
 pub mod terms;

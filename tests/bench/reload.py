@@ -1,0 +1,142 @@
+"""Measures what reloads of 10,000 routes do to traffic that runs meanwhile: p99 of the requests that were sent while one
+ran, beside that of the others within the same run.
+
+The gateway, its upstream and the load share the machine as they would anywhere; nothing is pinned. Each reload really
+changes something: one route, or every route.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import bench
+
+ROUTES = 10_000
+
+
+def settings(folder, port, admin, backend):
+    return (
+        "apiVersion: sluice.dev/v1alpha1\nkind: GatewaySettings\nmetadata: {name: default}\nspec:\n"
+        f'  bindAddress: 127.0.0.1\n  portMap: {{"80": {port}}}\n'
+        f'  admin: {{address: "127.0.0.1:{admin}"}}\n  health: {{address: "127.0.0.1:0"}}\n'
+        f"  meshConfig: {{accessLogFile: {folder}/sluice.log}}\n"
+        "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: edge}\nspec:\n  servers:\n"
+        '  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}\n' + bench.entry("up", backend, 1)
+    )
+
+
+def service(host, first, count, mark, every):
+    """A VirtualService; the mark stands in one of its routes, or in each."""
+    rules = "".join(
+        f"  - match: [{{uri: {{prefix: /r{i}/}}}}]\n    route: [{{destination: {{host: up.test}}}}]\n"
+        f"    headers: {{response: {{set: {{x-mark: \"{mark if every or i == first else 0}\"}}}}}}\n"
+        for i in range(first, first + count)
+    )
+    return (
+        f"---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {host.replace('.', '-')}}}\nspec:\n"
+        f"  hosts: [{host}]\n  gateways: [edge]\n  http:\n{rules}"
+    )
+
+
+def routes(shape, mark):
+    """10,000 routes; what changes with the mark is said by the shape."""
+    if shape == "one host":
+        return service(bench.HOST, 0, ROUTES, mark, False)
+    size = 10
+    every = shape == "everything"
+    hosts = (bench.HOST if i == ROUTES // 2 else f"h{i}.test" for i in range(0, ROUTES, size))
+    return "".join(
+        service(host, i, size, mark if every or i == 0 else 0, every) for host, i in zip(hosts, range(0, ROUTES, size))
+    )
+
+
+#: What a reload finds changed.
+SHAPES = {
+    "nothing": "nothing: no reload is asked for",
+    "one of many": "one route of 1,000 virtual services",
+    "one host": "one route of a virtual service that holds all",
+    "everything": "every route of 1,000 virtual services",
+}
+
+
+def percentile(values, part):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * part))] if values else float("nan")
+
+
+def measure(folder, shape, options, backend):
+    port, admin = bench.free_port(), bench.free_port()
+    config = folder / "config"
+    config.mkdir(exist_ok=True)
+    (config / "a.yaml").write_text(settings(folder, port, admin, backend))
+    texts = [folder / f"{mark}.yaml" for mark in (1, 2)]
+    for mark, text in enumerate(texts):
+        text.write_text(routes(shape, mark))
+    if shape == "nothing":
+        texts[0] = texts[1]
+    link = config / "b.yaml"
+    link.unlink(missing_ok=True)
+    link.symlink_to(texts[1])
+    log = (folder / "sluice.out").open("wb")
+    process = subprocess.Popen([os.path.abspath(options.sluice), "run", "--config", str(config)], stdout=log, stderr=log)
+    samples = folder / "samples"
+    try:
+        bench.wait_open(port, process)
+        numbers = (options.connections, options.pace, options.reloads + 2, samples, f"127.0.0.1:{admin}", link, *texts)
+        subprocess.run([os.path.abspath(options.steady), f"127.0.0.1:{port}", bench.HOST, *map(str, numbers)], check=True)
+        rss = bench.rss_mib(process.pid)
+    finally:
+        bench.stop(process)
+    noted = {"request": [], "reload": []}
+    for line in samples.read_text().splitlines():
+        kind, sent, took = line.split()
+        noted[kind].append((int(sent), int(took)))
+    return [(sent, sent + took) for sent, took in noted["reload"]], sorted(noted["request"]), rss
+
+
+def split(windows, noted):
+    """Requests that a reload met, and the others; those of the first second are left out."""
+    met, others, at = [], [], 0
+    first = noted[0][0] + 1_000_000
+    for sent, took in noted:
+        while at < len(windows) and windows[at][1] < sent:
+            at += 1
+        during = at < len(windows) and sent + took >= windows[at][0]
+        if sent >= first:
+            (met if during else others).append(took)
+    return met, others
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sluice", required=True)
+    parser.add_argument("--steady", required=True, help="the example steady")
+    parser.add_argument("--reloads", type=int, default=40)
+    parser.add_argument("--pace", type=int, default=2000)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--only", action="append", choices=list(SHAPES))
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
+    server, backend = bench.upstream(folder)
+    os.sched_setaffinity(server.pid, bench.CORES)
+    try:
+        print(f"{'changed':12} {'ms/reload':>10} {'met':>6} {'p50':>6} {'p99':>6} {'others':>7} {'p50':>6} {'p99':>6} {'ratio':>6} {'all p99':>8} {'RSS MiB':>8}")
+        for shape in options.only or SHAPES:
+            windows, noted, rss = measure(folder, shape, options, backend)
+            met, others = split(windows, noted)
+            took = percentile([(end - begin) / 1000 for begin, end in windows], 0.5)
+            calm, busy = percentile(others, 0.99), percentile(met, 0.99)
+            print(
+                f"{shape:12} {took:10.1f} {len(met):6} {percentile(met, 0.5):6.0f} {busy:6.0f} {len(others):7} "
+                f"{percentile(others, 0.5):6.0f} {calm:6.0f} {busy / calm:6.2f} {percentile(met + others, 0.99):8.0f} {rss:8.1f}"
+            )
+    finally:
+        bench.stop(server)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
