@@ -33,11 +33,7 @@ fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> io::Re
 type Noted = Vec<(SystemTime, Duration)>;
 
 /// One connection: what it sent when, and what that took.
-fn connection(
-    address: SocketAddr,
-    request: &[u8],
-    times: impl Iterator<Item = Instant>,
-) -> io::Result<Noted> {
+fn connection(address: SocketAddr, request: &[u8], times: impl Iterator<Item = Instant>) -> io::Result<Noted> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut buffer = [0_u8; 4096];

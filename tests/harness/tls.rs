@@ -153,6 +153,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// Its own certificate and key.
+    pub(crate) fn signed(&self) -> Signed {
+        Signed { certificate: self.pem(), key: self.issuer.key().serialize_pem(), serial: 0 }
+    }
+
     /// A certificate for a name.
     pub(crate) fn sign(&self, name: &str) -> Signed {
         self.sign_until(name, 2050)

@@ -41,13 +41,7 @@ fn check_interception(check: &mut Check<'_, EgressPolicy>, interception: &Interc
         check.error("spec.interception.hosts", "TLS ends here for hosts; name them, or `*` for all");
     }
     for (index, name) in hosts.iter().enumerate().filter(|(_, it)| *it != "*") {
-        let field = format!("spec.interception.hosts[{index}]");
-        if name.starts_with('*') && !name.starts_with("*.") {
-            let whole = name.trim_start_matches('*');
-            check.error(&field, format!("`{name}` would be hosts of others too (evil{whole}); write *.{whole}"));
-        } else {
-            check.expect(&field, host::check_wildcard(name));
-        }
+        check_host(check, &format!("spec.interception.hosts[{index}]"), name);
     }
     if credential_name.is_empty() {
         let message = "an authority signs what clients are shown; name the Secret or folder that holds it";
@@ -66,11 +60,8 @@ pub(super) fn credential(resource: &Resource<EgressCredential>, problems: &mut P
         let field = format!("spec.hosts[{index}]");
         if name == "*" {
             check.error(&field, "a secret is not for everybody; name the hosts");
-        } else if name.starts_with('*') && !name.starts_with("*.") {
-            let whole = name.trim_start_matches('*');
-            check.error(&field, format!("`{name}` would be the host of others too (evil{whole}); write *.{whole}"));
         } else {
-            check.expect(&field, host::check_wildcard(name));
+            check_host(&mut check, &field, name);
         }
     }
     if !header.is_empty() && !is_header_name(header) {
@@ -81,5 +72,15 @@ pub(super) fn credential(resource: &Resource<EgressCredential>, problems: &mut P
     }
     if credential_name.is_empty() {
         check.error("spec.credentialName", "the secret is in a Secret or folder; name it");
+    }
+}
+
+/// A name, or a wildcard that holds no host of others.
+fn check_host<T>(check: &mut Check<'_, T>, field: &str, name: &str) {
+    if name.starts_with('*') && !name.starts_with("*.") {
+        let whole = name.trim_start_matches('*');
+        check.error(field, format!("`{name}` would be the host of others too (evil{whole}); write *.{whole}"));
+    } else {
+        check.expect(field, host::check_wildcard(name));
     }
 }

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use config_schema::document::Resource;
 use config_schema::istio::gateway::{ServerTls, TlsMode};
+use config_schema::native::egress_policy::Interception;
 use config_schema::problem::{Code, code};
 use config_schema::value::host;
 use config_schema::{Config, Problem, Problems, Severity};
@@ -15,7 +16,7 @@ use rustls_pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::{egress, listeners, tls_servers};
+use super::{egress, interception, listeners, tls_servers};
 use crate::listener::tls::certificate;
 use crate::listener::tls::config;
 use crate::listener::tls::source::{Pair, Source};
@@ -25,6 +26,8 @@ use crate::listener::tls::terms::Definition;
 const MIN_RSA_BITS: usize = 2048;
 /// Days before the end of a certificate from which on it is reported.
 const SOON: i64 = 30;
+/// Seconds of a day.
+const DAY: u64 = 24 * 3600;
 
 /// A server whose certificates are judged.
 struct Judged<'a, T> {
@@ -54,9 +57,14 @@ pub fn check(config: &Config, now: SystemTime) -> Problems {
         }
     }
     for policy in egress::ours(config) {
-        let Some(tls) = &policy.spec.tls else { continue };
-        let field = "spec.tls".to_owned();
-        Judged { resource: policy, field, problems: &mut problems }.server(tls, &[], config, now);
+        let mut judged = Judged { resource: policy, field: "spec.tls".to_owned(), problems: &mut problems };
+        if let Some(tls) = &policy.spec.tls {
+            judged.server(tls, &[], config, now);
+        }
+        if let Some(written) = &policy.spec.interception {
+            "spec.interception.credentialName".clone_into(&mut judged.field);
+            judged.authority(written, config, now);
+        }
     }
     problems
 }
@@ -85,6 +93,30 @@ impl<T> Judged<'_, T> {
         }
         for pair in &definition.sources.pairs {
             self.pair(pair, hosts, now);
+        }
+    }
+
+    /// An authority that signs for hosts whose TLS ends here.
+    fn authority(&mut self, written: &Interception, config: &Config, now: SystemTime) {
+        let authority = match interception::authority(config, written, None) {
+            Ok(it) => it,
+            Err(message) => {
+                let help = "tunnels to these hosts are refused until it is mended and the configuration is read again";
+                return self.say(code::GATEWAY_CREDENTIAL, Severity::Error, message, help);
+            }
+        };
+        let left = authority.ends().duration_since(now).map(|it| it.as_secs() / DAY);
+        let name = &written.credential_name;
+        match left {
+            Err(_) => {
+                let message = format!("{name}: the certificate of the authority has expired");
+                self.say(code::CERTIFICATE_TIME, Severity::Error, message, "tunnels to these hosts are refused");
+            }
+            Ok(days) if days < SOON.unsigned_abs() => {
+                let message = format!("{name}: the certificate of the authority expires in {days} days");
+                self.say(code::CERTIFICATE_TIME, Severity::Warning, message, "renew it in time");
+            }
+            Ok(_) => {}
         }
     }
 

@@ -196,16 +196,12 @@ fn identify(request: &mut RequestHeader, exchange: &mut Exchange) -> Scheme {
     let trusted = exchange.snapshot.settings.trusted_proxies;
     let Client::Known(known) = &mut exchange.client else { return Scheme::Http };
     let peer = known.connection.peer.ip().to_canonical();
-    known.address = match &known.connection.inside {
-        None => client::address(&request.headers, peer, trusted),
-        // What a client says inside of its tunnel is not what a trusted proxy said of it.
-        Some(tunnel) => tunnel.client,
-    };
     let secured = known.connection.secured.as_ref();
     let own = if secured.is_some() { Scheme::Https } else { Scheme::Http };
-    known.scheme = match &known.connection.inside {
-        None => client::scheme(&request.headers, own, trusted),
-        Some(_) => own,
+    (known.address, known.scheme) = match &known.connection.inside {
+        None => (client::address(&request.headers, peer, trusted), client::scheme(&request.headers, own, trusted)),
+        // What a client says inside of its tunnel is not what a trusted proxy said of it.
+        Some(tunnel) => (tunnel.client, own),
     };
     let shown = secured.and_then(|it| it.client.as_ref());
     client_cert::forward(request, exchange.snapshot.settings.client_certificates, shown);

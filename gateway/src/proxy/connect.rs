@@ -85,11 +85,8 @@ pub(super) async fn tunnel(
         return Ok(Found::Done);
     }
     // Boxed, as what else comes before bytes are passed on: a tunnel that idles shall not keep room for it.
-    let begun = if listens {
-        Box::pin(first_message(&mut stream, &early, &plan)).await.map(|it| it.bytes)
-    } else {
-        Ok(early)
-    };
+    let begun =
+        if listens { Box::pin(first_message(&mut stream, &early, &plan)).await.map(|it| it.bytes) } else { Ok(early) };
     let upstream = match (begun, ready) {
         (Err(fault), _) => Err(Reason::Egress(fault)),
         (Ok(early), Some(upstream)) => Ok((early, upstream)),
@@ -177,11 +174,7 @@ fn lost(what: &'static str) -> Box<Error> {
 }
 
 /// Reads the client's first message, which must name the host that it asked for.
-pub(super) async fn first_message(
-    stream: &mut TunnelIo,
-    early: &[u8],
-    plan: &Plan,
-) -> Result<Hello, EgressFault> {
+pub(super) async fn first_message(stream: &mut TunnelIo, early: &[u8], plan: &Plan) -> Result<Hello, EgressFault> {
     let read = tokio::time::timeout(HELLO, hello::read(stream, early)).await;
     let hello = match read {
         Ok(Ok(hello)) => hello,

@@ -138,8 +138,13 @@ impl Door {
         let listener = snapshot.listener(accepted.listener).map(Arc::clone);
         let behind = match listener.as_deref().map(|it| &it.service) {
             Some(Service::Tls(table)) => Some(Behind::Names(table)),
-            Some(Service::Proxy(Proxy { ways: _, server: Some(server), interceptions: _ })) => Some(Behind::Proxy(server)),
-            Some(Service::Http(_) | Service::Tcp(_) | Service::Proxy(Proxy { ways: _, server: None, interceptions: _ })) | None => None,
+            Some(Service::Proxy(Proxy { ways: _, server: Some(server), interceptions: _ })) => {
+                Some(Behind::Proxy(server))
+            }
+            Some(
+                Service::Http(_) | Service::Tcp(_) | Service::Proxy(Proxy { ways: _, server: None, interceptions: _ }),
+            )
+            | None => None,
         };
         let inside = async {
             let (stream, early) = named(stream, accepted, &snapshot.settings.proxy_protocol).await?;

@@ -1,20 +1,19 @@
 //! Tells whether a forward proxy lets a destination be reached, and which document says so; no name is looked up.
 
-use std::sync::Arc;
-
 use super::access;
 use super::teller::Teller;
 use crate::egress::target::{Host, Target};
 use crate::filter::authorization::Verdict;
 use crate::listener::set::ListenerKey;
+use crate::listener::tls::authority::{Interception, Signer};
 use crate::local_reply::egress_fault::EgressFault;
-use crate::routing::way_out::{Carries, InTunnel, Use, Way, WaysOut};
-use crate::snapshot::{Service, Snapshot};
+use crate::routing::way_out::{Carries, InTunnel, Use, Way};
+use crate::snapshot::{Proxy, Service, Snapshot};
 
 /// The forward proxy of a snapshot, if it has one.
-pub(super) fn proxy(snapshot: &Snapshot) -> Option<(ListenerKey, Arc<WaysOut>)> {
+pub(super) fn proxy(snapshot: &Snapshot) -> Option<(ListenerKey, &Proxy)> {
     snapshot.listeners.iter().find_map(|it| match &it.service {
-        Service::Proxy(proxy) => Some((it.wanted.key, Arc::clone(&proxy.ways))),
+        Service::Proxy(proxy) => Some((it.wanted.key, proxy)),
         Service::Http(_) | Service::Tcp(_) | Service::Tls(_) => None,
     })
 }
@@ -22,7 +21,7 @@ pub(super) fn proxy(snapshot: &Snapshot) -> Option<(ListenerKey, Arc<WaysOut>)> 
 impl Teller<'_> {
     /// Tells what becomes of a request to a forward proxy.
     pub(super) fn leave(&mut self, snapshot: &Snapshot) {
-        let Some((key, ways)) = proxy(snapshot) else {
+        let Some((key, proxy)) = proxy(snapshot) else {
             return self.step(
                 "listener",
                 "there is no forward proxy: no Sidecar listener of protocol HTTP_PROXY or HTTPS_PROXY",
@@ -40,6 +39,7 @@ impl Teller<'_> {
             return;
         }
         let usage = if is_connect { Use::Tunnel } else { Use::Requests };
+        let ways = &proxy.ways;
         if let Some(host) = ways.find(&target.host) {
             let ports: Vec<String> = host.ports.iter().map(|it| it.number.to_string()).collect();
             let told = format!("{} is declared, ports {}", host.name, ports.join(", "));
@@ -47,7 +47,7 @@ impl Teller<'_> {
         }
         match ways.decide(&target, usage) {
             Err(fault) => self.refused(fault, &target.to_string()),
-            Ok(way) => self.admitted(&ways, &target, &way, is_connect),
+            Ok(way) => self.admitted(proxy, &target, &way, is_connect),
         }
     }
 
@@ -76,7 +76,8 @@ impl Teller<'_> {
         }
     }
 
-    fn admitted(&mut self, ways: &WaysOut, target: &Target, way: &Way, is_connect: bool) {
+    fn admitted(&mut self, proxy: &Proxy, target: &Target, way: &Way, is_connect: bool) {
+        let ways = &proxy.ways;
         match way {
             Way::Named(..) => {}
             Way::Unnamed(None) => self.step("registry", "nobody declares it; outboundTrafficPolicy lets it pass"),
@@ -109,7 +110,31 @@ impl Teller<'_> {
         if is_connect && checks {
             self.step("tunnel", format!("begins with a TLS handshake that names {}", target.host));
         }
+        let carries_tls = way.port().map_or(target.port == 443, |it| it.carries == Carries::Tls);
+        if let Host::Name(name) = &target.host
+            && let Some(found) = proxy.interceptions.find(name).filter(|_| is_connect && carries_tls)
+            && !self.ends_tls(found, target)
+        {
+            return;
+        }
         self.step("decision", "allowed");
+    }
+
+    /// Tells that a tunnel's TLS ends here; whether it can.
+    fn ends_tls(&mut self, interception: &Interception, target: &Target) -> bool {
+        let place = (interception.policy.as_ref(), "spec.interception");
+        match &interception.signer {
+            Signer::Ready(_) => {
+                let told = "TLS ends here: each request must be for the same host, and is judged by itself";
+                self.step_at("interception", told.to_owned(), place);
+                true
+            }
+            Signer::Unavailable(message) => {
+                self.step_at("interception", format!("there is no certificate to show: {message}"), place);
+                self.refused(EgressFault::NoAuthority, &target.to_string());
+                false
+            }
+        }
     }
 
     fn refused(&mut self, fault: EgressFault, what: &str) {
