@@ -32,7 +32,7 @@ use crate::native::egress_policy::EgressPolicy;
 use crate::native::health_check::HealthCheck;
 use crate::native::rate_limit_policy::RateLimitPolicy;
 use crate::native::settings::GatewaySettings;
-use crate::read::Source;
+use crate::read::{Origin, Source};
 
 /// Everything that was read, by kind.
 #[derive(Debug, Clone, Default)]
@@ -107,9 +107,11 @@ impl Documents {
         for_every_kind!(self, append other);
     }
 
-    /// Makes a file the place that everything was read from.
-    pub(crate) fn set_source(&mut self, source: u32) {
-        for_every_kind!(self, |resources| resources.iter_mut().for_each(|it| it.origin.source = source));
+    /// Makes a document of a file the place that everything was read from.
+    pub(crate) fn place(&mut self, source: u32, document: u32) {
+        for_every_kind!(self, |resources| resources.iter_mut().for_each(|it| {
+            it.origin = Origin { source, document, ..it.origin };
+        }));
     }
 }
 

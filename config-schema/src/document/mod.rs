@@ -4,6 +4,7 @@ mod kinds;
 mod unknown;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,8 +40,8 @@ pub struct Metadata {
 pub struct Resource<T> {
     /// Name, namespace, labels.
     pub metadata: Metadata,
-    /// What the operator wrote.
-    pub spec: T,
+    /// What the operator wrote; shared with whoever remembers it for the next reading.
+    pub spec: Arc<T>,
     /// Where.
     pub origin: Origin,
     /// Kind, as in the document.
@@ -180,5 +181,5 @@ fn fill<T: for<'de> Deserialize<'de>>(parsed: Parsed<'_>) -> Option<Resource<T>>
     };
     support::warn(kind, &body, &prefix, &mut report);
     let spec = strict::fill(body, &prefix.to_string(), &mut report)?;
-    Some(Resource { metadata, spec, origin, kind: kind.name })
+    Some(Resource { metadata, spec: Arc::new(spec), origin, kind: kind.name })
 }

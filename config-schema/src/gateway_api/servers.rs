@@ -6,6 +6,7 @@
 //! (`gateway.networking.k8s.io/gateway-name`), or all when it names none.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::kubernetes_gateway::{KubernetesGateway, Listener, SecretRef};
 use super::reference_grant::{ReferenceGrant, is_granted};
@@ -64,5 +65,5 @@ fn server(
         ..Server::default()
     };
     let spec = Gateway { servers: vec![server], selector: BTreeMap::new() };
-    Resource { metadata, spec, origin: gateway.origin, kind: gateway.kind }
+    Resource { metadata, spec: Arc::new(spec), origin: gateway.origin, kind: gateway.kind }
 }

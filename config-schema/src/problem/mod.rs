@@ -178,9 +178,15 @@ impl Problems {
         }
     }
 
-    /// Makes a file the place of all that have one.
-    pub(crate) fn set_source(&mut self, source: u32) {
-        self.entries.iter_mut().filter_map(|it| it.origin.as_mut()).for_each(|it| it.source = source);
+    /// Makes a document of a file the place of all that have one.
+    pub(crate) fn place(&mut self, source: u32, document: u32) {
+        let origins = self.entries.iter_mut().filter_map(|it| it.origin.as_mut());
+        origins.for_each(|it| *it = Origin { source, document, ..*it });
+    }
+
+    /// Whether the reader itself found one, and knows where.
+    pub(crate) fn any_placed(&self) -> bool {
+        self.entries.iter().any(|it| it.position.is_some())
     }
 
     /// Adds all of another report.

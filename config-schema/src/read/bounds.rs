@@ -37,8 +37,9 @@ struct Open {
     height: usize,
 }
 
-/// Accepts texts within the bounds; a text that is no YAML is left to the reader's own error.
-pub(crate) fn check(text: &str) -> Result<(), Excess> {
+/// Accepts texts within the bounds, and says how many nodes they have; a text that is no YAML is left to the reader's
+/// own error.
+pub(crate) fn check(text: &str) -> Result<u64, Excess> {
     let mut anchors: HashMap<usize, Anchored> = HashMap::new();
     let mut open: Vec<Open> = Vec::new();
     let mut total: u64 = 0;
@@ -49,7 +50,7 @@ pub(crate) fn check(text: &str) -> Result<(), Excess> {
             Err(error) if error.info().contains("recursion limit") => {
                 return Err(too_deep(Position { line: error.marker().line(), column: error.marker().col() + 1 }));
             }
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(total),
         };
         let position = Position { line: span.start.line(), column: span.start.col() + 1 };
         let closed = match event {
@@ -80,7 +81,7 @@ pub(crate) fn check(text: &str) -> Result<(), Excess> {
         }
         count(node, open.last_mut(), &mut total).map_err(|TooMany| too_many(position))?;
     }
-    Ok(())
+    Ok(total)
 }
 
 /// More nodes than admitted.

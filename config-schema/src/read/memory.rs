@@ -1,34 +1,37 @@
-//! Remembers what the files of the last reading said, so that those that did not change are not parsed again.
+//! Remembers what the documents of the last reading said, so that those that did not change are not parsed again.
 //!
-//! A file is known by its whole text, so nothing else can make two of them alike. Each
+//! A document is known by its whole text, so nothing else can make two of them alike. Each
 //! reading takes over what it finds again and forgets the rest: a memory never holds more
 //! than one configuration.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Source;
 use crate::document::Documents;
 use crate::problem::Problems;
 
-/// What files said.
+/// What documents said.
 #[derive(Debug, Default)]
 pub struct Memory(HashMap<ByText, Part>);
 
-/// What one file said, and what is wrong with it.
+/// What a text said, and what is wrong with it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Part {
     pub(super) documents: Documents,
     pub(super) problems: Problems,
+    /// Nodes, as [`super::bounds`] counts them.
+    pub(super) nodes: u64,
 }
 
 impl Part {
-    /// The same as said by the file of another number.
-    pub(super) fn numbered(mut self, source: u32) -> Self {
-        self.documents.set_source(source);
-        self.problems.set_source(source);
+    /// The same as said by a document elsewhere.
+    pub(super) fn placed(mut self, source: u32, document: u32) -> Self {
+        self.documents.place(source, document);
+        self.problems.place(source, document);
         self
     }
 }
@@ -39,31 +42,34 @@ impl Memory {
         self.0.remove(text)
     }
 
-    /// Remembers what a file said.
-    pub(super) fn keep(&mut self, source: &Arc<Source>, part: Part) {
-        self.0.insert(ByText(Arc::clone(source)), part);
+    /// Remembers what a part of a file said.
+    pub(super) fn keep(&mut self, source: &Arc<Source>, range: Range<usize>, part: Part) {
+        self.0.insert(ByText { source: Arc::clone(source), range }, part);
     }
 }
 
-/// A file, compared by its text.
+/// A part of a file, compared by its text.
 #[derive(Debug)]
-struct ByText(Arc<Source>);
+struct ByText {
+    source: Arc<Source>,
+    range: Range<usize>,
+}
 
 impl Borrow<str> for ByText {
     fn borrow(&self) -> &str {
-        &self.0.text
+        self.source.text.get(self.range.clone()).unwrap_or_default()
     }
 }
 
 impl Hash for ByText {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.text.hash(state);
+        Borrow::<str>::borrow(self).hash(state);
     }
 }
 
 impl PartialEq for ByText {
     fn eq(&self, other: &Self) -> bool {
-        self.0.text == other.0.text
+        Borrow::<str>::borrow(self) == Borrow::<str>::borrow(other)
     }
 }
 

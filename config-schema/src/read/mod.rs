@@ -7,6 +7,7 @@
 pub(crate) mod bounds;
 pub(crate) mod locate;
 mod memory;
+mod stream;
 pub(crate) mod strict;
 
 use std::fs;
@@ -63,7 +64,7 @@ pub fn read(paths: &[PathBuf]) -> (Documents, Problems) {
     Reader::default().read(paths)
 }
 
-/// The same, without parsing files again that say what they said at the last reading.
+/// The same, without parsing documents again that say what they said at the last reading.
 pub fn read_again(paths: &[PathBuf], memory: &mut Memory) -> (Documents, Problems) {
     let mut reader = Reader { known: std::mem::take(memory), fresh: Some(Memory::default()), ..Reader::default() };
     let read = reader.read(paths);
@@ -150,23 +151,54 @@ impl Reader {
         let source = Arc::new(Source { id: self.files, name: name.to_owned(), text });
         self.files += 1;
         self.documents.sources.push(Arc::clone(&source));
-        let part = self.known.take(&source.text).map_or_else(|| parse(&source), |it| it.numbered(source.id));
-        if let Some(memory) = &mut self.fresh {
-            memory.keep(&source, part.clone());
+        let parts = self.documents_of(&source).unwrap_or_else(|| vec![parse(&source)]);
+        for Part { documents, problems, nodes: _ } in parts {
+            self.documents.append(documents);
+            self.problems.absorb(problems);
         }
-        self.documents.append(part.documents);
-        self.problems.absorb(part.problems);
+    }
+
+    /// What the documents of a file say, each read by itself or known from before.
+    ///
+    /// Nothing where that cannot be told so: the file is not cut, or it has a mistake that only reading all of it at
+    /// once reports in its place.
+    fn documents_of(&mut self, source: &Arc<Source>) -> Option<Vec<Part>> {
+        let memory = self.fresh.as_mut()?;
+        let mut parts = Vec::new();
+        let mut nodes = 0_u64;
+        for (document, range) in (0..).zip(stream::cut(&source.text)?) {
+            let text = source.text.get(range.clone())?;
+            let part = match self.known.take(text) {
+                Some(it) => it.placed(source.id, document),
+                None => {
+                    // As a file of its own it has one document, or the cut was wrong.
+                    let alone = Source { id: source.id, name: source.name.clone(), text: text.to_owned() };
+                    let part = parse(&alone);
+                    if part.problems.any_placed() {
+                        return None;
+                    }
+                    part.placed(source.id, document)
+                }
+            };
+            nodes = nodes.saturating_add(part.nodes);
+            memory.keep(source, range, part.clone());
+            parts.push(part);
+        }
+        (nodes <= bounds::MAX_NODES).then_some(parts)
     }
 }
 
 /// What a file says.
 fn parse(source: &Source) -> Part {
     let mut part = Part::default();
-    if let Err(excess) = bounds::check(&source.text) {
-        let mut problem = Problem::new(code::TOO_LARGE, Severity::Error, excess.message).help(excess.help);
-        problem.position = excess.position;
-        part.problems.push(whole(problem, source));
-        return part;
+    match bounds::check(&source.text) {
+        Ok(nodes) => part.nodes = nodes,
+        Err(excess) => {
+            let mut problem = Problem::new(code::TOO_LARGE, Severity::Error, excess.message).help(excess.help);
+            problem.position = excess.position;
+            part.problems.push(whole(problem, source));
+            return part;
+        }
     }
     for (number, document) in serde_yaml::Deserializer::from_str(&source.text).enumerate() {
         let origin = Origin { source: source.id, document: index(number), item: None };

@@ -93,3 +93,44 @@ fn what_is_remembered_reads_as_if_it_were_read() {
     }
     fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn a_document_that_is_known_is_told_of_where_it_stands_now() {
+    let folder = std::env::temp_dir().join(format!("sluice-read-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("a.yaml");
+    let mut memory = Memory::default();
+    let mut read = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let report = |(documents, mut problems): (Documents, Problems)| {
+            problems.locate();
+            let origins: Vec<_> = documents.virtual_services.iter().map(|it| it.origin).collect();
+            let found: Vec<_> = problems.iter().map(|it| (it.message.clone(), it.position)).collect();
+            (origins, found)
+        };
+        let again = report(read_again(std::slice::from_ref(&file), &mut memory));
+        assert_eq!(again, report(super::read(std::slice::from_ref(&file))), "{text}");
+        again
+    };
+    let one = |name: &str, more: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}}}\nspec: {{hosts: [h], {more}}}\n"
+        )
+    };
+    let (good, odd) = (one("a", ""), one("b", "hots: [x]"));
+    let (origins, found) = read(&format!("# c\n---\n{good}---\n{odd}"));
+    assert_eq!((origins.len(), found.len()), (2, 1), "{found:?}");
+    // The same documents elsewhere; the mistake moves with its document.
+    let (_, moved) = read(&format!("{odd}---\n{good}---\n{good}"));
+    assert_ne!(moved, found);
+    for text in [
+        format!("{good}---\n{good}---\n{odd}"),
+        format!("{good}---\nkey: [\n---\n{odd}"),
+        format!("{good}---\nspec: 1\nspec: 2\n---\n{odd}"),
+        format!("%YAML 1.2\n---\n{good}...\n---\n{odd}"),
+        format!("---\n{good}---\n---\n{odd}"),
+    ] {
+        read(&text);
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}

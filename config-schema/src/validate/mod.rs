@@ -80,7 +80,7 @@ pub fn config(documents: Documents, read: Problems) -> Result<(Config, Problems)
     }
     let mut documents = documents;
     documents.sort_by_age();
-    let mut settings = documents.settings.first().map(|it| it.spec.clone()).unwrap_or_default();
+    let mut settings = documents.settings.first().map(|it| GatewaySettings::clone(&it.spec)).unwrap_or_default();
     servers::add(&mut documents, &mut settings);
     Ok((Config { settings, documents }, problems))
 }

@@ -32,7 +32,7 @@ pub(super) fn lower(config: &Config) -> Result<ApiKeyAuthentication, Box<Problem
             optional,
             forward_key,
             client_header,
-        } = &policy.spec;
+        } = policy.spec.as_ref();
         if !applies(policy, &Aim { selector: selector.as_ref(), target_ref: None, target_refs }, config) {
             continue;
         }

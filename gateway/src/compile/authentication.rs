@@ -32,7 +32,7 @@ pub(super) fn lower(config: &Config, before: Option<&Snapshot>) -> Result<Authen
     let terms = terms(config)?;
     let mut rules: Vec<Rule> = Vec::new();
     for policy in &config.documents.request_authentications {
-        let RequestAuthentication { selector, target_ref, target_refs, jwt_rules } = &policy.spec;
+        let RequestAuthentication { selector, target_ref, target_refs, jwt_rules } = policy.spec.as_ref();
         let aim = Aim { selector: selector.as_ref(), target_ref: target_ref.as_ref(), target_refs };
         if !applies(policy, &aim, config) {
             continue;

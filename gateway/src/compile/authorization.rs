@@ -49,7 +49,7 @@ pub(super) fn lower(config: &Config, clusters: &mut Clusters<'_>) -> Result<Lowe
     let mut asks = Asks::default();
     let mut rehearses = false;
     for policy in &config.documents.authorization_policies {
-        let AuthorizationPolicy { selector, target_ref, target_refs, rules, action, provider } = &policy.spec;
+        let AuthorizationPolicy { selector, target_ref, target_refs, rules, action, provider } = policy.spec.as_ref();
         let aim = Aim { selector: selector.as_ref(), target_ref: target_ref.as_ref(), target_refs };
         if !applies(policy, &aim, config) {
             continue;

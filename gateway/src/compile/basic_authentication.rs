@@ -15,7 +15,7 @@ const ENTRIES: [&str; 2] = ["auth", ".htpasswd"];
 
 pub(super) fn lower(config: &Config) -> Result<Option<BasicAuthentication>, Box<Problem>> {
     let mut found = config.documents.basic_authentications.iter().filter(|policy| {
-        let Written { selector, target_refs, .. } = &policy.spec;
+        let Written { selector, target_refs, .. } = policy.spec.as_ref();
         applies(policy, &Aim { selector: selector.as_ref(), target_ref: None, target_refs }, config)
     });
     let Some(policy) = found.next() else { return Ok(None) };
@@ -35,7 +35,7 @@ pub(super) fn lower(config: &Config) -> Result<Option<BasicAuthentication>, Box<
         optional,
         forward_credentials,
         user_header,
-    } = &policy.spec;
+    } = policy.spec.as_ref();
     let (field, lines) = if !htpasswd.is_empty() {
         ("spec.htpasswd", Ok(htpasswd.clone()))
     } else if !file.is_empty() {

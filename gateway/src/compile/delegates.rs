@@ -4,6 +4,7 @@
 //! contradict it; a delegate's rule with a match that contradicts all of them is dropped.
 //! Where both sides give a field the delegate's wins, as a whole.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use config_schema::Resource;
@@ -25,7 +26,7 @@ pub(super) fn collect(services: &[Resource<VirtualService>]) -> Delegates<'_> {
 
 /// A rule with the document and place it was written at.
 pub(super) struct Placed<'a> {
-    pub(super) rule: HttpRoute,
+    pub(super) rule: Cow<'a, HttpRoute>,
     pub(super) document: &'a Resource<VirtualService>,
     pub(super) index: usize,
 }
@@ -35,14 +36,14 @@ pub(super) fn expand<'a>(service: &'a Resource<VirtualService>, delegates: &Dele
     let mut out = Vec::new();
     for (index, rule) in service.spec.http.iter().enumerate() {
         let Some(delegate) = &rule.delegate else {
-            out.push(Placed { rule: rule.clone(), document: service, index });
+            out.push(Placed { rule: Cow::Borrowed(rule), document: service, index });
             continue;
         };
         let namespace = if delegate.namespace.is_empty() { &service.metadata.namespace } else { &delegate.namespace };
         let Some(leaf) = delegates.get(&(namespace.as_str(), delegate.name.as_str())) else { continue };
         for (index, leaf_rule) in leaf.spec.http.iter().enumerate() {
             match merge(rule, leaf_rule) {
-                Some(rule) => out.push(Placed { rule, document: leaf, index }),
+                Some(rule) => out.push(Placed { rule: Cow::Owned(rule), document: leaf, index }),
                 None => log::warn!(
                     "rule #{index} of delegate {}/{} contradicts its root and is left out",
                     leaf.metadata.namespace,

@@ -15,7 +15,7 @@ const KEY: &str = "token";
 pub(super) fn lower(config: &Config) -> Result<EgressCredentials, Box<Problem>> {
     let mut out = EgressCredentials::default();
     for policy in &config.documents.egress_credentials {
-        let EgressCredential { selector, hosts, header: name, prefix, credential_name, key } = &policy.spec;
+        let EgressCredential { selector, hosts, header: name, prefix, credential_name, key } = policy.spec.as_ref();
         let aim = Aim { selector: selector.as_ref(), target_ref: None, target_refs: &[] };
         if !applies(policy, &aim, config) {
             continue;

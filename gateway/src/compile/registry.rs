@@ -88,7 +88,7 @@ impl<'a> Registry<'a> {
         let mut checks: HashMap<String, Vec<_>> = HashMap::new();
         for check in &documents.health_checks {
             let name = host::qualify(&check.spec.host, &check.metadata.namespace, domain);
-            checks.entry(name).or_default().push(&check.spec);
+            checks.entry(name).or_default().push(check.spec.as_ref());
         }
         let root_namespace = settings.root_namespace().to_owned();
         Self { services, rules, checks, node_namespace: settings.node.namespace.clone(), root_namespace }
@@ -167,7 +167,7 @@ fn lower_entry(entry: &Resource<ServiceEntry>, documents: &Documents) -> Service
         workload_selector,
         export_to: _,
         subject_alt_names,
-    } = &entry.spec;
+    } = entry.spec.as_ref();
     let mut instances: Vec<Instance> = endpoints.iter().map(instance).collect();
     if let Some(selector) = workload_selector {
         let selected = documents.workload_entries.iter().filter(|it| {

@@ -77,7 +77,7 @@ pub(super) fn entries(name: &str, config: &Config) -> Result<Vec<(String, Vec<u8
     let namespace = &config.settings.node.namespace;
     let ours = |it: &&config_schema::Resource<Secret>| it.metadata.name == name && it.metadata.namespace == *namespace;
     if let Some(secret) = config.documents.secrets.iter().find(ours) {
-        let Secret { data, string_data, .. } = &secret.spec;
+        let Secret { data, string_data, .. } = secret.spec.as_ref();
         let plain = string_data.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
         let encoded = data.iter().filter_map(|(key, value)| Some((key.clone(), decode(value)?)));
         return Ok(encoded.chain(plain).collect());

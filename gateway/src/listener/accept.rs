@@ -51,7 +51,9 @@ pub trait Serve: Send + Sync + 'static {
 pub struct AcceptLoop {
     /// The port.
     pub key: ListenerKey,
-    /// Its socket, not blocking.
+    /// The address that it is bound to.
+    pub address: SocketAddr,
+    /// Its socket, not blocking; what it accepts does not wait for acknowledgements.
     pub socket: StdListener,
     /// Turns true when the listener goes away.
     pub closing: watch::Receiver<bool>,
@@ -91,9 +93,11 @@ impl AcceptLoop {
             }
         };
         let Some(place) = self.counts.admit(peer.ip()) else { return };
-        let Ok(local) = stream.local_addr() else { return };
-        // Small responses must not wait for an acknowledgement; without it they are late, not wrong.
-        drop(stream.set_nodelay(true));
+        let local = match self.address {
+            any if any.ip().is_unspecified() => stream.local_addr(),
+            bound => Ok(bound),
+        };
+        let Ok(local) = local else { return };
         self.serve.serve(Accepted { stream, listener: self.key, local, peer, closing: self.closing.clone(), place });
     }
 }

@@ -97,6 +97,8 @@ impl ListenerSet {
         for _ in &self.workers {
             let socket = socket(address)?;
             socket.set_reuseport(true)?;
+            // Accepted connections inherit it: small responses must not wait for an acknowledgement.
+            socket.set_nodelay(true)?;
             socket.bind(address)?;
             sockets.push(socket.listen(BACKLOG)?.into_std()?);
         }
@@ -109,7 +111,7 @@ impl ListenerSet {
         let mut wanted: BTreeSet<ListenerKey> = keep.iter().map(|it| it.key).collect();
         for (fresh, address, sockets) in fresh {
             wanted.insert(fresh.key);
-            let closing = self.accept(fresh.key, sockets);
+            let closing = self.accept((fresh.key, address), sockets);
             if let Some(old) = self.bound.insert(fresh.key, Bound { wanted: fresh, address, closing }) {
                 old.closing.send_replace(true);
             }
@@ -124,11 +126,12 @@ impl ListenerSet {
     }
 
     /// Starts the accept loops of one port, one on each worker.
-    fn accept(&self, key: ListenerKey, sockets: Vec<StdListener>) -> watch::Sender<bool> {
+    fn accept(&self, (key, address): (ListenerKey, SocketAddr), sockets: Vec<StdListener>) -> watch::Sender<bool> {
         let (closing, receiver) = watch::channel(false);
         for (worker, socket) in self.workers.iter().zip(sockets) {
             let accept = AcceptLoop {
                 key,
+                address,
                 socket,
                 closing: receiver.clone(),
                 counts: Arc::clone(&self.counts),

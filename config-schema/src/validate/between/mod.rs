@@ -19,7 +19,7 @@ struct Scene<'a> {
 }
 
 pub(super) fn check(documents: &Documents, problems: &mut Problems) {
-    let settings = documents.settings.first().map(|it| it.spec.clone()).unwrap_or_default();
+    let settings = documents.settings.first().map(|it| GatewaySettings::clone(&it.spec)).unwrap_or_default();
     let registry = Registry::of(documents, &settings.node.cluster_domain);
     let scene = Scene { documents, settings, registry };
     gateways::check(&scene, problems);

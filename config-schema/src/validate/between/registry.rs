@@ -43,7 +43,7 @@ impl<'a> Registry<'a> {
         let mut hosts: HashMap<String, Declared<'_>> = HashMap::new();
         for entry in &documents.service_entries {
             let ServiceEntry { hosts: names, ports, resolution, endpoints, workload_selector, export_to, .. } =
-                &entry.spec;
+                entry.spec.as_ref();
             for name in names {
                 let declared = hosts.entry(name.to_ascii_lowercase()).or_default();
                 declared.exports.push((&entry.metadata.namespace, export_to));

@@ -63,7 +63,7 @@ pub(super) fn draft(policy: &Resource<RateLimitPolicy>, config: &Config) -> Resu
         concurrency,
         response,
         headers,
-    } = &policy.spec;
+    } = policy.spec.as_ref();
     let enforced = *mode != Some(Mode::Shadow);
     let refusal = Arc::new(refusal(response));
     let (lease, on_failure) = (lease(consistency.as_ref()), on_failure(*on_store_failure));
