@@ -140,7 +140,8 @@ async fn silence(moved: &AtomicU64, begun: Instant, idle: Option<Duration>) {
     }
 }
 
-async fn age(bound: Option<Duration>) {
+/// Ends when a connection is too old.
+pub async fn age(bound: Option<Duration>) {
     match bound {
         Some(bound) => tokio::time::sleep(bound).await,
         None => std::future::pending().await,

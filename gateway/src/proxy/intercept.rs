@@ -23,7 +23,7 @@ use super::leave::Plan;
 use super::tunnel_io::TunnelIo;
 use crate::egress::target::Host;
 use crate::l4::metered::Metered;
-use crate::l4::relay::End;
+use crate::l4::relay::{self, End};
 use crate::listener::client_io::ClientIo;
 use crate::listener::connection::{Connection, Tunnel};
 use crate::listener::tls::authority::Signer;
@@ -72,16 +72,10 @@ pub(super) async fn serve(
     let begun = shake_hands((stream, early), (plan, config), wrap).await;
     let end = match begun.map(|io| (io, inside(exchange, plan), gateway.inside.upgrade())) {
         Ok((io, Some(connection), Some(run))) => {
-            let age = async {
-                match terms.age {
-                    Some(bound) => tokio::time::sleep(bound).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = run.serve(io, connection) => End::Done,
                 () = connect::revoked(&gateway.live, exchange.client_listener(), plan) => End::Aged,
-                () = age => End::Aged,
+                () = relay::age(terms.age) => End::Aged,
             }
         }
         // The worker ends.
