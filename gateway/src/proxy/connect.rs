@@ -32,14 +32,12 @@ use crate::listener::tls::hello::{self, Alert, Bad, Hello};
 use crate::local_reply::egress_fault::EgressFault;
 use crate::local_reply::{LocalReply, Reason};
 use crate::quota::concurrency::Place;
-use crate::routing::way_out::{Carries, InTunnel, TunnelTerms, Use, Way};
+use crate::routing::way_out::{InTunnel, TunnelTerms, Use};
 use crate::snapshot::{Live, Service};
 use crate::telemetry::series::DestinationLabels;
 
 /// Bound on the client's first message.
 const HELLO: Duration = Duration::from_secs(5);
-/// Port that carries TLS where nobody says what it carries.
-const HTTPS_PORT: u16 = 443;
 /// How often it is looked whether a tunnel's destination is still allowed.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -65,7 +63,7 @@ pub(super) async fn tunnel(
         Err(fault) => return Ok(Found::Reply(leave::refuse(exchange, &plan.target, fault))),
     }
     let listens = match terms.says {
-        InTunnel::Verify => carries_tls(&plan),
+        InTunnel::Verify => plan.way.carries_tls(plan.target.port),
         InTunnel::Require => true,
         InTunnel::Off => false,
     };
@@ -101,16 +99,6 @@ pub(super) async fn tunnel(
         }
     }
     Ok(Found::Done)
-}
-
-/// Whether a destination is spoken to in TLS.
-pub(super) fn carries_tls(plan: &Plan) -> bool {
-    match &plan.way {
-        Way::Named(..) => plan.way.port().is_some_and(|it| it.carries == Carries::Tls),
-        // Nobody says what the port carries; the usual port of TLS does.
-        Way::Unnamed(None) => plan.target.port == HTTPS_PORT,
-        Way::Unnamed(Some(_)) => false,
-    }
 }
 
 /// Notes why a tunnel that was granted ends at once.

@@ -39,7 +39,7 @@ pub(super) fn ends(exchange: &Exchange, plan: &Plan) -> Result<Option<Arc<Server
     let Host::Name(name) = &plan.target.host else { return Ok(None) };
     let listener = exchange.client_listener().and_then(|it| exchange.snapshot.listener(it));
     let interceptions = match listener.map(|it| &it.service) {
-        Some(Service::Proxy(proxy)) if connect::carries_tls(plan) => &proxy.interceptions,
+        Some(Service::Proxy(proxy)) if plan.way.carries_tls(plan.target.port) => &proxy.interceptions,
         Some(Service::Proxy(_) | Service::Http(_) | Service::Tcp(_) | Service::Tls(_)) | None => return Ok(None),
     };
     let Some(interception) = interceptions.find(name) else { return Ok(None) };

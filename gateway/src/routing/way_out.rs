@@ -13,6 +13,9 @@ use crate::origin::DocumentOrigin;
 use crate::text;
 use crate::upstream::definition::Definition;
 
+/// Port that carries TLS where nobody says what it carries.
+const HTTPS_PORT: u16 = 443;
+
 /// What is asked of a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
@@ -227,6 +230,16 @@ impl Way {
         match self {
             Self::Named(host, index) => host.ports.get(*index),
             Self::Unnamed(_) => None,
+        }
+    }
+
+    /// Whether TLS is spoken there, on a port of this number.
+    pub fn carries_tls(&self, port: u16) -> bool {
+        match self {
+            Self::Named(..) => self.port().is_some_and(|it| it.carries == Carries::Tls),
+            // Nobody says what the port carries; the usual port of TLS does.
+            Self::Unnamed(None) => port == HTTPS_PORT,
+            Self::Unnamed(Some(_)) => false,
         }
     }
 

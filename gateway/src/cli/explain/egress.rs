@@ -110,7 +110,7 @@ impl Teller<'_> {
         if is_connect && checks {
             self.step("tunnel", format!("begins with a TLS handshake that names {}", target.host));
         }
-        let carries_tls = way.port().map_or(target.port == 443, |it| it.carries == Carries::Tls);
+        let carries_tls = way.carries_tls(target.port);
         if let Host::Name(name) = &target.host
             && let Some(found) = proxy.interceptions.find(name).filter(|_| is_connect && carries_tls)
             && !self.ends_tls(found, target)
