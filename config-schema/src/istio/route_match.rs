@@ -14,13 +14,13 @@ pub struct HttpMatch {
     /// Name, appended to the rule's name in logs.
     pub name: String,
     /// Path without query, normalised; `prefix` is a plain string prefix.
-    pub uri: Option<StringMatch>,
+    pub uri: Option<Box<StringMatch>>,
     /// `http` or `https`, as the client came.
-    pub scheme: Option<StringMatch>,
+    pub scheme: Option<Box<StringMatch>>,
     /// Method, case-sensitive.
-    pub method: Option<StringMatch>,
+    pub method: Option<Box<StringMatch>>,
     /// Host with port as the client sent it, case-sensitive.
-    pub authority: Option<StringMatch>,
+    pub authority: Option<Box<StringMatch>>,
     /// Headers; several values of one are joined with a comma. `{}` asks for presence.
     pub headers: BTreeMap<String, Option<StringMatch>>,
     /// Port of the Gateway server.

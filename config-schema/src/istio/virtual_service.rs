@@ -46,7 +46,7 @@ pub struct HttpRoute {
     /// Answers with a fixed response.
     pub direct_response: Option<Box<DirectResponse>>,
     /// Takes the rules of another VirtualService.
-    pub delegate: Option<Delegate>,
+    pub delegate: Option<Box<Delegate>>,
     /// Changes path and host before forwarding.
     pub rewrite: Option<Box<Rewrite>>,
     /// Bound on the whole exchange with retries; absent or 0s is none.
@@ -56,7 +56,7 @@ pub struct HttpRoute {
     /// Delays and errors for testing clients.
     pub fault: Option<Box<FaultInjection>>,
     /// Copies requests to this destination.
-    pub mirror: Option<Destination>,
+    pub mirror: Option<Box<Destination>>,
     /// Copies requests to these destinations.
     pub mirrors: Vec<MirrorPolicy>,
     /// Share of requests that `mirror` copies, whole percent; use mirrorPercentage.

@@ -6,33 +6,26 @@
 
 pub(crate) mod bounds;
 pub(crate) mod locate;
+mod files;
 mod memory;
 mod stream;
 pub(crate) mod strict;
 
-use std::fs;
-use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize as _;
 use serde_yaml::Value;
 
+use files::{collect, load};
 use memory::Part;
 
+pub use files::{MAX_FILE_BYTES, MAX_FILES};
 pub use memory::Memory;
 
 use crate::document::Documents;
 use crate::problem::{FieldPath, Position, Problem, Problems, Severity, code};
-
-/// A larger file is refused before it is parsed.
-pub const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
-
-/// More files than this in one folder tree are refused.
-pub const MAX_FILES: usize = 100_000;
-
-/// Folders nested deeper than this are refused; a symlink cycle ends here.
-const MAX_FOLDER_DEPTH: usize = 32;
 
 /// One file that was read.
 #[derive(Debug)]
@@ -94,7 +87,8 @@ pub fn position(source: &Source, origin: Origin, field: &FieldPath) -> Option<Po
 /// Reads one text as if it were a file of this name.
 pub fn read_text(name: &str, text: &str) -> (Documents, Problems) {
     let mut reader = Reader::default();
-    reader.text(name, text.to_owned());
+    let file = reader.known(name, text.to_owned());
+    reader.take(file);
     reader.finish()
 }
 
@@ -109,10 +103,25 @@ struct Reader {
     fresh: Option<Memory>,
 }
 
+/// A file, and what is known of its documents: nothing where it is to be parsed as a whole.
+struct File {
+    source: Arc<Source>,
+    documents: Option<Vec<(Range<usize>, Option<Part>)>>,
+}
+
 impl Reader {
     fn read(&mut self, paths: &[PathBuf]) -> (Documents, Problems) {
+        let mut files = Vec::new();
         for path in paths {
-            self.path(path);
+            self.path(path, &mut files);
+        }
+        // What no file says any more makes room before anything is parsed.
+        self.known = Memory::default();
+        for file in files {
+            match file {
+                Ok(file) => self.take(file),
+                Err(problem) => self.problems.push(*problem),
+            }
         }
         self.finish()
     }
@@ -124,34 +133,41 @@ impl Reader {
         (documents, report)
     }
 
-    fn path(&mut self, path: &Path) {
+    fn path(&mut self, path: &Path, out: &mut Vec<Result<File, Box<Problem>>>) {
+        let mut files = Vec::new();
         if path.is_dir() {
-            let mut files = Vec::new();
             if let Err(problem) = collect(path, 0, &mut files) {
-                self.problems.push(*problem);
-            }
-            for file in files {
-                self.file(&file);
+                out.push(Err(problem));
             }
         } else {
-            self.file(path);
+            files.push(path.to_owned());
+        }
+        for file in files {
+            out.push(load(&file).map(|text| self.known(&file.display().to_string(), text)));
         }
     }
 
-    fn file(&mut self, path: &Path) {
-        match load(path) {
-            Ok(text) => self.text(&path.display().to_string(), text),
-            Err(problem) => self.problems.push(*problem),
-        }
-    }
-
-    fn text(&mut self, name: &str, text: String) {
+    /// The file, with what is known of it.
+    fn known(&mut self, name: &str, text: String) -> File {
         // JSON may indent with tabs, which YAML forbids; inside JSON strings they are escaped.
         let text = if name.ends_with(".json") { text.replace('\t', " ") } else { text };
         let source = Arc::new(Source { id: self.files, name: name.to_owned(), text });
         self.files += 1;
         self.documents.sources.push(Arc::clone(&source));
-        let parts = self.documents_of(&source).unwrap_or_else(|| vec![parse(&source)]);
+        let cut = self.fresh.as_ref().and_then(|_| stream::cut(&source.text));
+        let documents = cut.map(|ranges| {
+            let known = |range: Range<usize>| {
+                let part = source.text.get(range.clone()).and_then(|it| self.known.take(it));
+                (range, part)
+            };
+            ranges.into_iter().map(known).collect()
+        });
+        File { source, documents }
+    }
+
+    fn take(&mut self, file: File) {
+        let File { source, documents } = file;
+        let parts = documents.and_then(|it| self.documents_of(&source, it)).unwrap_or_else(|| vec![parse(&source)]);
         for Part { documents, problems, nodes: _ } in parts {
             self.documents.append(documents);
             self.problems.absorb(problems);
@@ -160,20 +176,23 @@ impl Reader {
 
     /// What the documents of a file say, each read by itself or known from before.
     ///
-    /// Nothing where that cannot be told so: the file is not cut, or it has a mistake that only reading all of it at
-    /// once reports in its place.
-    fn documents_of(&mut self, source: &Arc<Source>) -> Option<Vec<Part>> {
+    /// Nothing where that cannot be told so: the file has a mistake that only reading all of it at once reports in its
+    /// place.
+    fn documents_of(
+        &mut self,
+        source: &Arc<Source>,
+        documents: Vec<(Range<usize>, Option<Part>)>,
+    ) -> Option<Vec<Part>> {
         let memory = self.fresh.as_mut()?;
         let mut parts = Vec::new();
         let mut nodes = 0_u64;
-        for (document, range) in (0..).zip(stream::cut(&source.text)?) {
-            let text = source.text.get(range.clone())?;
-            let part = match self.known.take(text) {
+        for (document, (range, known)) in (0..).zip(documents) {
+            let part = match known {
                 Some(it) => it.placed(source.id, document),
                 None => {
                     // As a file of its own it has one document, or the cut was wrong.
-                    let alone = Source { id: source.id, name: source.name.clone(), text: text.to_owned() };
-                    let part = parse(&alone);
+                    let text = source.text.get(range.clone())?.to_owned();
+                    let part = parse(&Source { id: source.id, name: source.name.clone(), text });
                     if part.problems.any_placed() {
                         return None;
                     }
@@ -239,62 +258,6 @@ fn syntax(error: &serde_yaml::Error, origin: Origin, source: &Source) -> Problem
     problem.position = error.location().map(|at| Position { line: at.line(), column: at.column() });
     problem.origin = Some(Origin { source: source.id, ..origin });
     problem.help("each document must be one mapping with apiVersion, kind and metadata")
-}
-
-/// All files of a folder with an ending that we read, sorted, hidden ones left out.
-fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Box<Problem>> {
-    let unreadable = |error: std::io::Error| {
-        Box::new(Problem::new(
-            code::UNREADABLE,
-            Severity::Error,
-            format!("cannot read folder {}: {error}", folder.display()),
-        ))
-    };
-    if depth > MAX_FOLDER_DEPTH {
-        let message = format!("{} is nested over {MAX_FOLDER_DEPTH} folders deep", folder.display());
-        return Err(Box::new(
-            Problem::new(code::TOO_LARGE, Severity::Error, message).help("is there a symlink cycle?"),
-        ));
-    }
-    let mut entries: Vec<PathBuf> = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        entries.push(entry.map_err(unreadable)?.path());
-    }
-    entries.sort();
-    for entry in entries {
-        let hidden = entry.file_name().is_none_or(|it| it.as_encoded_bytes().starts_with(b"."));
-        if hidden {
-            continue;
-        }
-        if entry.is_dir() {
-            collect(&entry, depth + 1, files)?;
-        } else if entry.extension().is_some_and(|it| it == "yaml" || it == "yml" || it == "json") {
-            if files.len() >= MAX_FILES {
-                let message = format!("{} holds more than {MAX_FILES} files", folder.display());
-                return Err(Box::new(Problem::new(code::TOO_LARGE, Severity::Error, message)));
-            }
-            files.push(entry);
-        }
-    }
-    Ok(())
-}
-
-/// The text of a file, refused when too large or not UTF-8.
-fn load(path: &Path) -> Result<String, Box<Problem>> {
-    let unreadable = |what: String| {
-        Box::new(Problem::new(code::UNREADABLE, Severity::Error, format!("cannot read {}: {what}", path.display())))
-    };
-    let file = fs::File::open(path).map_err(|it| unreadable(it.to_string()))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|it| unreadable(it.to_string()))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        let message = format!("{} is larger than {} MiB", path.display(), MAX_FILE_BYTES >> 20);
-        return Err(Box::new(Problem::new(code::TOO_LARGE, Severity::Error, message).help("split the file")));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|it| **it == b'\n').count();
-        unreadable(format!("not UTF-8 in line {}", line + 1))
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Reading decides place and remedy of every mistake in form.
 
+use std::fs;
+
 use super::*;
 
 #[track_caller]

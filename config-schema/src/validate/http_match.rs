@@ -171,7 +171,7 @@ pub(super) fn is_catch_all(it: &HttpMatch) -> bool {
         source_namespace,
         stat_prefix: _,
     } = it;
-    let every_path = uri.as_ref().is_none_or(matches_every_path);
+    let every_path = uri.as_deref().is_none_or(matches_every_path);
     let unbound = scheme.is_none() && method.is_none() && authority.is_none() && *port == 0;
     let anyone = source_labels.is_empty() && gateways.is_empty() && source_namespace.is_empty();
     every_path && unbound && anyone && headers.is_empty() && query_params.is_empty() && without_headers.is_empty()

@@ -1,8 +1,10 @@
 //! `sluice run`: the gateway itself.
 
 use std::io::{self, Write as _};
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 
 use clap::Args;
 
@@ -30,7 +32,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 /// Starts the gateway, or reports why its configuration cannot be served and binds nothing.
 pub(super) fn start(paths: Vec<PathBuf>, ready_file: Option<PathBuf>, watch: bool) -> ExitCode {
     let watched = watch.then(|| fingerprint(&paths));
-    let candidate = match reload::candidate(&paths, None) {
+    // In a thread of its own: memory that it used belongs to nobody when it ends, so reloads use it again.
+    let read = thread::scope(|it| it.spawn(|| reload::candidate(&paths, None)).join());
+    let candidate = match read.unwrap_or_else(|panicked| resume_unwind(panicked)) {
         Ok(candidate) => candidate,
         Err(problems) => {
             let report = format!("{}{}\n", problems.render_text(), problems.summary());

@@ -112,7 +112,7 @@ fn agree(root: &HttpMatch, leaf: &HttpMatch) -> bool {
         && labels
         && gateways
         && root.ignore_uri_case == leaf.ignore_uri_case
-        && texts.into_iter().all(|(root, leaf)| texts_agree(root.as_ref(), leaf.as_ref()))
+        && texts.into_iter().all(|(root, leaf)| texts_agree(root.as_deref(), leaf.as_deref()))
         && maps_agree(&root.headers, &leaf.headers, |it| it.as_ref())
         && maps_agree(&root.without_headers, &leaf.without_headers, |it| it.as_ref())
         && maps_agree(&root.query_params, &leaf.query_params, |it| Some(it))

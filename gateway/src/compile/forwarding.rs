@@ -86,7 +86,7 @@ pub(super) fn mirrors(
     clusters: &mut Clusters<'_>,
 ) -> Result<Box<[Mirror]>, Box<Problem>> {
     let old = rule.mirror_percent.map(|it| Share(it.min(100) * (WHOLE / 100)));
-    let single = rule.mirror.iter().map(|it| (it, rule.mirror_percentage.map(share).or(old)));
+    let single = rule.mirror.as_deref().into_iter().map(|it| (it, rule.mirror_percentage.map(share).or(old)));
     let several = rule
         .mirrors
         .iter()

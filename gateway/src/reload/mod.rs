@@ -13,12 +13,12 @@ pub mod watch;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use config_schema::problem::code;
 use config_schema::{Documents, Memory, Problem, Problems, Severity, validate};
 
-use self::background::Attempt;
+use self::background::{Attempt, Background};
 use self::fixed::Fixed;
 use crate::compile;
 use crate::listener::limits::ConnectionCounts;
@@ -55,8 +55,6 @@ pub struct Candidate {
     pub certificates: Problems,
     /// What only a start can change.
     pub fixed: Fixed,
-    /// How long it took to make.
-    pub cost: Duration,
 }
 
 /// Reads, validates and compiles; nothing is bound, asked or published.
@@ -78,7 +76,6 @@ fn prepare(
     before: Option<&Snapshot>,
     attempt: &Attempt,
 ) -> Result<Candidate, Problems> {
-    let begun = Instant::now();
     let (documents, read) = read();
     if attempt.is_over() {
         return Err(Problems::default());
@@ -92,13 +89,17 @@ fn prepare(
     match result {
         Ok(snapshot) => {
             let certificates = located(compile::certificate_check::check(&config, SystemTime::now()));
-            Ok(Candidate { fixed, snapshot, problems: located(problems), certificates, cost: begun.elapsed() })
+            Ok(Candidate { fixed, snapshot, problems: located(problems), certificates })
         }
         Err(problem) => {
             problems.push(*problem);
             Err(located(problems))
         }
     }
+}
+
+fn unstarted(error: &std::io::Error) -> Problem {
+    Problem::new(code::UNREADABLE, Severity::Error, format!("no configuration can be read beside the workers: {error}"))
 }
 
 fn located(mut problems: Problems) -> Problems {
@@ -117,8 +118,9 @@ pub struct Reloader {
     resolver: Resolver,
     telemetry: Arc<Telemetry>,
     last: Mutex<Report>,
-    /// Held while a reload runs, so that each builds on the one before; what the last one cost.
-    turn: tokio::sync::Mutex<Duration>,
+    /// Held while a reload runs, so that each builds on the one before.
+    turn: tokio::sync::Mutex<()>,
+    background: Arc<Background>,
     /// What only a start can change.
     fixed: Fixed,
 }
@@ -132,6 +134,8 @@ impl Reloader {
         resolver: Resolver,
         telemetry: Arc<Telemetry>,
     ) -> Result<Self, Box<Problem>> {
+        let background = Background::start().map_err(|error| Box::new(unstarted(&error)))?;
+        let background = Arc::new(background);
         let report = Report { success: true, generation: 1, time: SystemTime::now(), problems: Problems::default() };
         let reloader = Self {
             paths,
@@ -142,30 +146,26 @@ impl Reloader {
             resolver,
             telemetry,
             last: Mutex::new(report),
-            turn: tokio::sync::Mutex::new(first.cost),
+            turn: tokio::sync::Mutex::new(()),
+            background: Arc::clone(&background),
             fixed: first.fixed,
         };
         let mut problems = first.problems;
         problems.absorb(first.certificates.as_warnings());
         reloader.publish(Arc::new(first.snapshot), None).await?;
         reloader.note(Report { problems, ..reloader.last() });
-        tokio::spawn(aftermath::settle());
+        tokio::spawn(async move { aftermath::settle(&background).await });
         Ok(reloader)
     }
 
     /// Takes the files as they are now.
     pub async fn reload(&self) -> Report {
-        let mut turn = self.turn.lock().await;
+        let _turn = self.turn.lock().await;
         let before = self.live.pin();
         let (paths, memory, current) = (self.paths.clone(), Arc::clone(&self.memory), Arc::clone(&before));
         let work = move |attempt: &Attempt| prepare(|| read_again(&paths, &memory), Some(&current), attempt);
-        let done = background::run(*turn, work).await;
-        let compiled = done.map(|it| {
-            *turn = it.cost;
-            it.result
-        });
-        let result = match compiled {
-            Ok(Ok(Candidate { snapshot, mut problems, certificates, fixed, cost: _ })) => {
+        let result = match self.background.run(work).await {
+            Ok(Ok(Candidate { snapshot, mut problems, certificates, fixed })) => {
                 problems.absorb(certificates.as_warnings());
                 self.fixed.compare(&fixed, &mut problems);
                 match self.publish(Arc::new(snapshot), Some(&before)).await {
@@ -179,15 +179,11 @@ impl Reloader {
             Ok(Err(problems)) => Err(problems),
             Err(error) => {
                 let mut problems = Problems::default();
-                problems.push(Problem::new(
-                    code::UNREADABLE,
-                    Severity::Error,
-                    format!("the reload ended early: {error}"),
-                ));
+                problems.push(unstarted(&error));
                 Err(problems)
             }
         };
-        tokio::spawn(aftermath::bury(before));
+        tokio::spawn(aftermath::bury(before, Arc::clone(&self.background)));
         let success = result.is_ok();
         let problems = result.unwrap_or_else(|problems| problems);
         let report = Report { success, generation: self.live.pin().generation, time: SystemTime::now(), problems };

@@ -12,13 +12,13 @@ use crate::value::StringMatch;
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RequestMatch {
     /// Path without query, normalised.
-    pub uri: Option<StringMatch>,
+    pub uri: Option<Box<StringMatch>>,
     /// `http` or `https`, as the client came.
-    pub scheme: Option<StringMatch>,
+    pub scheme: Option<Box<StringMatch>>,
     /// Method, case-sensitive.
-    pub method: Option<StringMatch>,
+    pub method: Option<Box<StringMatch>>,
     /// Host with port as the client sent it, case-sensitive.
-    pub authority: Option<StringMatch>,
+    pub authority: Option<Box<StringMatch>>,
     /// Headers; `@request.auth.claims.<name>` is a claim. `{}` asks for presence.
     pub headers: BTreeMap<String, Option<StringMatch>>,
     /// Headers that must not match; an absent header satisfies it.

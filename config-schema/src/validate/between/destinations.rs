@@ -53,7 +53,7 @@ fn destinations(service: &VirtualService) -> Vec<(String, &Destination)> {
                 route.destination.iter().map(|it| (format!("spec.http[{rule}].route[{index}].destination"), it)),
             );
         }
-        out.extend(it.mirror.iter().map(|it| (format!("spec.http[{rule}].mirror"), it)));
+        out.extend(it.mirror.as_deref().iter().map(|it| (format!("spec.http[{rule}].mirror"), *it)));
         for (index, mirror) in it.mirrors.iter().enumerate() {
             out.extend(
                 mirror.destination.iter().map(|it| (format!("spec.http[{rule}].mirrors[{index}].destination"), it)),
