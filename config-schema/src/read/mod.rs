@@ -87,7 +87,7 @@ pub fn position(source: &Source, origin: Origin, field: &FieldPath) -> Option<Po
 /// Reads one text as if it were a file of this name.
 pub fn read_text(name: &str, text: &str) -> (Documents, Problems) {
     let mut reader = Reader::default();
-    let file = reader.known(name, text.to_owned());
+    let file = reader.open(name, text.to_owned());
     reader.take(file);
     reader.finish()
 }
@@ -143,12 +143,12 @@ impl Reader {
             files.push(path.to_owned());
         }
         for file in files {
-            out.push(load(&file).map(|text| self.known(&file.display().to_string(), text)));
+            out.push(load(&file).map(|text| self.open(&file.display().to_string(), text)));
         }
     }
 
     /// The file, with what is known of it.
-    fn known(&mut self, name: &str, text: String) -> File {
+    fn open(&mut self, name: &str, text: String) -> File {
         // JSON may indent with tabs, which YAML forbids; inside JSON strings they are escaped.
         let text = if name.ends_with(".json") { text.replace('\t', " ") } else { text };
         let source = Arc::new(Source { id: self.files, name: name.to_owned(), text });
