@@ -60,8 +60,14 @@ impl Drop for Folder {
 
 /// Waits until `ready` gives something; panics with `what` when it never does.
 #[track_caller]
-pub(crate) fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn wait_for<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, what, ready)
+}
+
+/// The same for what others than the program under test may delay.
+#[track_caller]
+pub(crate) fn wait_within<T>(patience: Duration, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if let Some(it) = ready() {
             return it;

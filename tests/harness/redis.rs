@@ -160,13 +160,15 @@ impl Sentinels {
     }
 }
 
+/// Ten times the span after which it says that the master is down must be longer than a TILT: by then the replica has
+/// missed its master for so long, and would be taken for one with old data, for ever.
 fn sentinel(master: &Redis) -> Redis {
     for _ in 0..10 {
         let (port, folder) = (free_port(), Folder::new());
         folder.write(
             "sentinel.conf",
             &format!(
-                "port {port}\nbind 127.0.0.1\nsentinel monitor edge 127.0.0.1 {} 2\nsentinel down-after-milliseconds edge 500\nsentinel failover-timeout edge 3000\n",
+                "port {port}\nbind 127.0.0.1\nsentinel monitor edge 127.0.0.1 {} 2\nsentinel down-after-milliseconds edge 4000\nsentinel failover-timeout edge 3000\n",
                 master.port
             ),
         );
