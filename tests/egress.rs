@@ -56,18 +56,24 @@ fn connect(gateway: &Gateway, target: &str, more: &str) -> (Client, Response) {
     (client, answer)
 }
 
-/// A tunnel that was granted, as a stream.
-fn tunnel(gateway: &Gateway, target: &str) -> TcpStream {
+/// Asks for a tunnel; the stream, and the head of the answer.
+pub(crate) fn ask_for_tunnel(gateway: &Gateway, target: &str, more: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(gateway.address(8081)).unwrap();
     stream.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
-    write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n").unwrap();
+    write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{more}\r\n").unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte).unwrap();
         head.push(byte[0]);
     }
-    assert!(head.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&head));
+    (stream, String::from_utf8(head).unwrap())
+}
+
+/// A tunnel that was granted, as a stream.
+pub(crate) fn tunnel(gateway: &Gateway, target: &str) -> TcpStream {
+    let (stream, head) = ask_for_tunnel(gateway, target, "");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     stream
 }
 

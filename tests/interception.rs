@@ -1,9 +1,6 @@
 //! TLS that ends inside of tunnels, so that requests in them are judged one by one. See `egress` for where these run.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-
-use crate::egress::{INTERNET, entry, names, own, proxy};
+use crate::egress::{INTERNET, ask_for_tunnel, entry, names, own, proxy, tunnel};
 use crate::harness::dns::NameServer;
 use crate::harness::tls::{Ask, Authority, Secure, Signed};
 use crate::harness::{Client, Folder, Gateway, Upstream, routes, service, sluice, wait_for};
@@ -39,28 +36,45 @@ fn trust(port: u16, authority: &Authority) -> String {
 
 const INTERCEPTION: &str = "interception: {hosts: ['*.test'], credentialName: inspection}";
 
-/// Asks for a tunnel; the stream, and the head of the answer.
-fn connect(gateway: &Gateway, target: &str, more: &str) -> (TcpStream, String) {
-    let mut stream = TcpStream::connect(gateway.address(8081)).unwrap();
-    stream.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
-    write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{more}\r\n").unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    (stream, String::from_utf8(head).unwrap())
-}
-
 fn inside_of(gateway: &Gateway, target: &str, authority: &Authority) -> Client<Secure> {
-    let (stream, head) = connect(gateway, target, "");
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    Ask::new("api.test", authority).over(stream).unwrap()
+    Ask::new("api.test", authority).over(tunnel(gateway, target)).unwrap()
 }
 
-fn resolver() -> NameServer {
-    names(&[("api.test", [127, 0, 0, 1]), ("other.test", [127, 0, 0, 1])])
+/// A destination, who signs for it, and who signs what clients are shown.
+struct Stage {
+    far: Authority,
+    near: Authority,
+    upstream: Upstream,
+    names: NameServer,
+    port: u16,
+    _destination: Scene,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let (far, near) = (Authority::new(), Authority::new());
+        let upstream = Upstream::echo("far");
+        let destination = destination(&far, &upstream);
+        let port = destination.address(443).port();
+        let names = names(&[("api.test", [127, 0, 0, 1]), ("other.test", [127, 0, 0, 1])]);
+        Self { far, near, upstream, names, port, _destination: destination }
+    }
+
+    /// A proxy that may reach the destination and ends TLS, as far as it finds the authority.
+    fn base(&self) -> String {
+        proxy(&self.names, INTERNET, "")
+            + &entry("api.test", self.port, "TLS", "resolution: DNS")
+            + &own("EgressPolicy", "inspect", INTERCEPTION)
+    }
+
+    /// The same with its authority, and trust in that of the destination.
+    fn whole(&self) -> String {
+        self.base() + &secret("inspection", &self.near.signed()) + &trust(self.port, &self.far)
+    }
+
+    fn target(&self) -> String {
+        format!("api.test:{}", self.port)
+    }
 }
 
 #[test]
@@ -78,11 +92,11 @@ fn explain_tells_where_tls_ends_and_check_whether_it_can() {
     };
     let authority = Authority::new();
     let (good, bad) = (authority.signed(), authority.sign("api.test"));
-    let tunnel = ["explain", "CONNECT", "api.test:443"];
-    let (_, told) = run(&good, &tunnel);
+    let ask = ["explain", "CONNECT", "api.test:443"];
+    let (_, told) = run(&good, &ask);
     assert!(told.contains("TLS ends here") && told.contains("istio-system/inspect"), "{told}");
     assert_eq!(run(&good, &["check"]).0, Some(0));
-    let (_, told) = run(&bad, &tunnel);
+    let (_, told) = run(&bad, &ask);
     assert!(told.contains("503 egress_no_authority[api.test:443]"), "{told}");
     let (code, told) = run(&bad, &["check"]);
     assert!(code == Some(1) && told.contains("inspection: the certificate is not one of an authority"), "{told}");
@@ -94,25 +108,17 @@ mod inside {
     #[test]
     #[ignore = "runs in a network namespace"]
     fn requests_in_a_tunnel_are_judged_one_by_one() {
-        let (far, near) = (Authority::new(), Authority::new());
-        let upstream = Upstream::echo("far");
-        let destination = destination(&far, &upstream);
-        let port = destination.address(443).port();
-        let names = resolver();
+        let stage = Stage::set();
         let policies = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: deny, namespace: istio-system}\nspec: {action: DENY, rules: [{to: [{operation: {methods: [GET], paths: ['/admin*']}}]}]}\n";
         let token = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: partner, namespace: istio-system}\nstringData: {token: hunter2}\n";
-        let config = proxy(&names, INTERNET, "")
-            + &entry("api.test", port, "TLS", "resolution: DNS")
+        let (near, port, target) = (&stage.near, stage.port, stage.target());
+        let config = stage.whole()
             + &entry("other.test", port, "TLS", "resolution: DNS")
-            + &own("EgressPolicy", "inspect", INTERCEPTION)
             + &own("EgressCredential", "c", "hosts: [api.test], prefix: 'Bearer ', credentialName: partner")
-            + &secret("inspection", &near.signed())
-            + &trust(port, &far)
             + policies
             + token;
         let gateway = Gateway::start(&config);
-        let target = format!("api.test:{port}");
-        let mut client = inside_of(&gateway, &target, &near);
+        let mut client = inside_of(&gateway, &target, near);
         let ask = |client: &mut Client<Secure>, path: &str, host: &str| {
             client.send(&format!(
                 "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: mine\r\nX-Forwarded-For: 10.1.1.1\r\nVia: 1.1 in\r\n\r\n"
@@ -129,7 +135,7 @@ mod inside {
         assert_eq!(ask(&mut client, "/admin/x", &target).status, 403);
         assert_eq!(ask(&mut client, "/last", &format!("API.test.:{port}")).status, 200, "the connection goes on");
         assert_eq!(client.send(&format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n")).status, 405);
-        let certificates = || inside_of(&gateway, &target, &near).shown();
+        let certificates = || inside_of(&gateway, &target, near).shown();
         assert_eq!(certificates(), certificates(), "it is made once");
         drop(client);
         let log = wait_for("the log", || {
@@ -146,21 +152,12 @@ mod inside {
         use tokio_rustls::TlsConnector;
         use tokio_rustls::rustls::ALL_VERSIONS;
 
-        let (far, near) = (Authority::new(), Authority::new());
-        let upstream = Upstream::echo("far");
-        let destination = destination(&far, &upstream);
-        let port = destination.address(443).port();
-        let names = resolver();
-        let config = proxy(&names, INTERNET, "")
-            + &entry("api.test", port, "TLS", "resolution: DNS")
-            + &entry("other.test", port, "TLS", "resolution: DNS")
-            + &own("EgressPolicy", "inspect", INTERCEPTION)
-            + &secret("inspection", &near.signed())
-            + &trust(port, &far);
-        let gateway = Gateway::start(&config);
-        let (stream, _) = connect(&gateway, &format!("api.test:{port}"), "");
+        let stage = Stage::set();
+        let port = stage.port;
+        let gateway = Gateway::start(&(stage.whole() + &entry("other.test", port, "TLS", "resolution: DNS")));
+        let (stream, _) = ask_for_tunnel(&gateway, &stage.target(), "");
         stream.set_nonblocking(true).unwrap();
-        let mut config = Ask::new("api.test", &near).config(ALL_VERSIONS);
+        let mut config = Ask::new("api.test", &stage.near).config(ALL_VERSIONS);
         config.alpn_protocols = vec![b"h2".to_vec()];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let answers = runtime.block_on(async {
@@ -179,22 +176,15 @@ mod inside {
     #[test]
     #[ignore = "runs in a network namespace"]
     fn nothing_passes_unread_that_should_be_read() {
-        let (far, near) = (Authority::new(), Authority::new());
-        let upstream = Upstream::echo("far");
-        let destination = destination(&far, &upstream);
-        let port = destination.address(443).port();
-        let names = resolver();
+        let stage = Stage::set();
         // Without a DestinationRule the destination is checked by the system's authorities, which do not know it.
-        let base = proxy(&names, INTERNET, "")
-            + &entry("api.test", port, "TLS", "resolution: DNS")
-            + &own("EgressPolicy", "inspect", INTERCEPTION);
+        let (base, near, target) = (stage.base(), &stage.near, stage.target());
         let mut gateway = Gateway::start(&(base.clone() + &secret("inspection", &near.signed())));
-        let target = format!("api.test:{port}");
-        let answer = inside_of(&gateway, &target, &near).get(&target, "/");
-        assert_eq!((answer.status, upstream.requests()), (503, 0), "{}", answer.text());
+        let answer = inside_of(&gateway, &target, near).get(&target, "/");
+        assert_eq!((answer.status, stage.upstream.requests()), (503, 0), "{}", answer.text());
         // Another name than that of CONNECT is refused before anything is shown.
-        let (stream, _) = connect(&gateway, &target, "");
-        assert!(Ask::new("other.test", &near).over(stream).is_err());
+        let (stream, _) = ask_for_tunnel(&gateway, &target, "");
+        assert!(Ask::new("other.test", near).over(stream).is_err());
         // A certificate that is no authority's signs nothing, and then nobody gets a tunnel.
         let report = gateway.reload(&(base.clone() + &secret("inspection", &near.sign("api.test"))));
         assert_eq!(report["success"], true, "{report:#}");
@@ -206,34 +196,26 @@ mod inside {
         // Hosts that nobody names pass as they are.
         let others = base.replace("'*.test'", "api.example");
         assert_eq!(gateway.reload(&(others + &secret("inspection", &near.signed())))["success"], true);
-        let answer = inside_of(&gateway, &target, &far).get("api.test", "/");
+        let answer = inside_of(&gateway, &target, &stage.far).get("api.test", "/");
         assert_eq!(answer.status, 200);
     }
 
     #[test]
     #[ignore = "runs in a network namespace"]
     fn who_asked_for_the_tunnel_asks_in_it() {
-        let (far, near) = (Authority::new(), Authority::new());
-        let upstream = Upstream::echo("far");
-        let destination = destination(&far, &upstream);
-        let port = destination.address(443).port();
-        let names = resolver();
-        let target = format!("api.test:{port}");
+        let stage = Stage::set();
+        let target = stage.target();
         let passwords = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: keys, namespace: istio-system}\nstringData: {ann: k-ann, bob: k-bob}\n";
         let policy = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: allow, namespace: istio-system}\nspec: {rules: [{to: [{operation: {methods: [CONNECT]}}]}, {from: [{source: {requestPrincipals: [apikey/ann]}}]}]}\n";
-        let config = proxy(&names, INTERNET, "")
-            + &entry("api.test", port, "TLS", "resolution: DNS")
-            + &own("EgressPolicy", "inspect", INTERCEPTION)
+        let config = stage.whole()
             + &own("ApiKeyAuthentication", "k", "keyFrom: [{header: x-api-key}], credentialName: keys")
-            + &secret("inspection", &near.signed())
-            + &trust(port, &far)
             + passwords
             + policy;
         let gateway = Gateway::start(&config);
         for (key, said, status) in [("k-ann", "", 200), ("k-ann", "k-bob", 200), ("k-bob", "k-ann", 403)] {
-            let (stream, head) = connect(&gateway, &target, &format!("X-Api-Key: {key}\r\n"));
+            let (stream, head) = ask_for_tunnel(&gateway, &target, &format!("X-Api-Key: {key}\r\n"));
             assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-            let mut client = Ask::new("api.test", &near).over(stream).unwrap();
+            let mut client = Ask::new("api.test", &stage.near).over(stream).unwrap();
             let answer = client.send(&format!("GET / HTTP/1.1\r\nHost: {target}\r\nX-Api-Key: {said}\r\n\r\n"));
             assert_eq!(answer.status, status, "{key} {said}: {}", answer.text());
         }

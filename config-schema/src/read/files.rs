@@ -15,6 +15,20 @@ pub const MAX_FILES: usize = 100_000;
 /// Folders nested deeper than this are refused; a symlink cycle ends here.
 const MAX_FOLDER_DEPTH: usize = 32;
 
+/// The files that [`super::read`] would read, without reading them.
+pub fn files(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            out.push(path.clone());
+        } else if collect(path, 0, &mut out).is_err() {
+            // What cannot be listed is reported when it is read.
+            out.push(path.clone());
+        }
+    }
+    out
+}
+
 /// All files of a folder with an ending that we read, sorted, hidden ones left out.
 pub(super) fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Box<Problem>> {
     let unreadable = |error: std::io::Error| {

@@ -21,7 +21,7 @@ use serde_yaml::Value;
 use files::{collect, load};
 use memory::Part;
 
-pub use files::{MAX_FILE_BYTES, MAX_FILES};
+pub use files::{MAX_FILE_BYTES, MAX_FILES, files};
 pub use memory::Memory;
 
 use crate::document::Documents;
@@ -63,20 +63,6 @@ pub fn read_again(paths: &[PathBuf], memory: &mut Memory) -> (Documents, Problem
     let read = reader.read(paths);
     *memory = reader.fresh.unwrap_or_default();
     read
-}
-
-/// The files that [`read`] would read, without reading them.
-pub fn files(paths: &[PathBuf]) -> Vec<PathBuf> {
-    let mut out = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            out.push(path.clone());
-        } else if collect(path, 0, &mut out).is_err() {
-            // What cannot be listed is reported when it is read.
-            out.push(path.clone());
-        }
-    }
-    out
 }
 
 /// Where a field of one document stands; the nearest known parent if the field is missing.

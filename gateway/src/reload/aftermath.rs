@@ -14,7 +14,7 @@ pub(super) async fn bury(old: Arc<Snapshot>, background: Arc<Background>) {
     for _ in 0..LOOKS.1 {
         if Arc::strong_count(&old) == 1 {
             leave(&background, move || drop(old));
-            return settle(&background).await;
+            return settle(background).await;
         }
         tokio::time::sleep(LOOKS.0).await;
     }
@@ -24,11 +24,11 @@ pub(super) async fn bury(old: Arc<Snapshot>, background: Arc<Background>) {
 ///
 /// It does so when it is asked for memory some time after (a second, by default), which a gateway without traffic
 /// may never do.
-pub(super) async fn settle(background: &Background) {
+pub(super) async fn settle(background: Arc<Background>) {
     const LATER: Duration = Duration::from_millis(1500);
     const ASKED: usize = 1 << 20;
     tokio::time::sleep(LATER).await;
-    leave(background, || drop(std::hint::black_box(vec![0_u8; ASKED])));
+    leave(&background, || drop(std::hint::black_box(vec![0_u8; ASKED])));
 }
 
 fn leave(background: &Background, work: impl FnOnce() + Send + 'static) {

@@ -103,13 +103,17 @@ impl Background {
     ) -> io::Result<T> {
         let (done, mut results) = mpsc::channel(2);
         let (attempt, progress) = (Attempt::default(), Progress::default());
-        self.at_leisure(job(&attempt, &progress, work.clone(), done.clone()))?;
+        let (first, begins) = (job(&attempt, work.clone(), done.clone()), progress.clone());
+        self.at_leisure(move || {
+            begins.begin();
+            first();
+        })?;
         let begun = Instant::now();
         let result = loop {
             match timeout(LOOK, results.recv()).await {
                 Ok(it) => break it,
                 Err(_) if progress.starves(begun.elapsed()) => {
-                    with_a_share(job(&attempt, &Progress::default(), work, done))?;
+                    with_a_share(job(&attempt, work, done))?;
                     break results.recv().await;
                 }
                 Err(_) => {}
@@ -131,13 +135,11 @@ impl Background {
 /// One attempt at the work.
 fn job<T: Send + 'static>(
     attempt: &Attempt,
-    progress: &Progress,
     work: impl Fn(&Attempt) -> T + Send + 'static,
     done: mpsc::Sender<T>,
 ) -> impl FnOnce() + Send + 'static {
-    let (attempt, progress) = (attempt.clone(), progress.clone());
+    let attempt = attempt.clone();
     move || {
-        progress.begin();
         if !attempt.is_over() {
             // Nobody listens any more when the other attempt was first or the process ends.
             drop(done.try_send(work(&attempt)));
@@ -189,6 +191,17 @@ mod tests {
             is_first
         });
         assert!(!done.await.unwrap(), "the second attempt is the one that ends");
+    }
+
+    #[tokio::test]
+    async fn work_that_ends_in_time_runs_once() {
+        let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let background = Background::start().unwrap();
+        for _ in 0..2 {
+            let counter = Arc::clone(&runs);
+            background.run(move |_| counter.fetch_add(1, Ordering::Relaxed)).await.unwrap();
+        }
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]

@@ -154,7 +154,7 @@ impl Reloader {
         problems.absorb(first.certificates.as_warnings());
         reloader.publish(Arc::new(first.snapshot), None).await?;
         reloader.note(Report { problems, ..reloader.last() });
-        tokio::spawn(async move { aftermath::settle(&background).await });
+        tokio::spawn(aftermath::settle(background));
         Ok(reloader)
     }
 
