@@ -9,10 +9,10 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use serde_json::Value as Json;
-use serde_yaml::Value;
 
 use crate::document::{KINDS, Kind};
 use crate::problem::{FieldPath, Problem, Segment, Severity, code};
+use crate::read::tree::Tree;
 
 /// Longest way through schemas that refer to each other.
 const MAX_DEPTH: usize = 16;
@@ -114,26 +114,26 @@ fn shape<'a>(schema: &'a Json, root: &'a Json) -> (Option<Entries>, &'a Json) {
 }
 
 /// Reports every field of `value` that is accepted and not honoured.
-pub(crate) fn warn(kind: &Kind, value: &Value, prefix: &FieldPath, report: &mut dyn FnMut(Problem)) {
+pub(crate) fn warn(kind: &Kind, value: &Tree, prefix: &FieldPath, report: &mut dyn FnMut(Problem)) {
     if let Some(tree) = TREES.get(&(kind.group, kind.name)) {
         walk(tree, value, prefix, report);
     }
 }
 
-fn walk(field: &Field, value: &Value, path: &FieldPath, report: &mut dyn FnMut(Problem)) {
+fn walk(field: &Field, value: &Tree, path: &FieldPath, report: &mut dyn FnMut(Problem)) {
     let child = |segment| {
         let mut path = path.clone();
         path.0.push(segment);
         path
     };
     match (field.entries, value) {
-        (Some(Entries::List), Value::Sequence(entries)) => {
+        (Some(Entries::List), Tree::Sequence(entries)) => {
             for (index, entry) in entries.iter().enumerate() {
                 parts(field, entry, &child(Segment::Index(index)), report);
             }
         }
-        (Some(Entries::Map), Value::Mapping(entries)) => {
-            for (key, entry) in entries {
+        (Some(Entries::Map), Tree::Mapping(entries)) => {
+            for (key, entry) in entries.iter() {
                 let key = key.as_str().unwrap_or_default().to_owned();
                 parts(field, entry, &child(Segment::Key(key)), report);
             }
@@ -144,12 +144,12 @@ fn walk(field: &Field, value: &Value, path: &FieldPath, report: &mut dyn FnMut(P
     }
 }
 
-fn parts(field: &Field, value: &Value, path: &FieldPath, report: &mut dyn FnMut(Problem)) {
-    let Value::Mapping(map) = value else { return };
+fn parts(field: &Field, value: &Tree, path: &FieldPath, report: &mut dyn FnMut(Problem)) {
+    let Tree::Mapping(map) = value else { return };
     if field.parts.is_empty() {
         return;
     }
-    for (key, value) in map {
+    for (key, value) in map.iter() {
         let Some((name, part)) = key.as_str().and_then(|it| field.parts.get_key_value(it)) else { continue };
         if part.is_honoured || is_unset(value) {
             continue;
@@ -169,14 +169,14 @@ fn parts(field: &Field, value: &Value, path: &FieldPath, report: &mut dyn FnMut(
 }
 
 /// Whether a value says nothing.
-fn is_unset(value: &Value) -> bool {
+fn is_unset(value: &Tree) -> bool {
     match value {
-        Value::Null => true,
-        Value::Bool(it) => !it,
-        Value::String(it) => it.is_empty(),
-        Value::Sequence(it) => it.is_empty(),
-        Value::Mapping(it) => it.is_empty(),
-        Value::Number(_) | Value::Tagged(_) => false,
+        Tree::Null => true,
+        Tree::Bool(it) => !it,
+        Tree::Text(it) => it.is_empty(),
+        Tree::Sequence(it) => it.is_empty(),
+        Tree::Mapping(it) => it.is_empty(),
+        Tree::Unsigned(_) | Tree::Negative(_) | Tree::Float(_) | Tree::Tagged(_) => false,
     }
 }
 

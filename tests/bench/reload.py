@@ -2,14 +2,18 @@
 ran, beside that of the others within the same run.
 
 The gateway, its upstream and the load share the machine as they would anywhere; nothing is pinned. Each reload really
-changes something: one route, or every route.
+changes something: one route, or every route. A control tells what of that is the machine's: another process works as
+long at the same idle priority, and nothing is reloaded.
 """
 
 import argparse
+import http.server
+import multiprocessing
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import bench
@@ -59,7 +63,34 @@ SHAPES = {
     "one of many": "one route of 1,000 virtual services",
     "one host": "one route of a virtual service that holds all",
     "everything": "every route of 1,000 virtual services",
+    "control": "nothing: another process works as long as the reloads before did",
 }
+
+
+class IdleWork(http.server.BaseHTTPRequestHandler):
+    """Answers when it has worked for a while, at the priority of a reload."""
+
+    protocol_version = "HTTP/1.1"
+    seconds = 0.0
+    pages = [bytearray(1 << 16) for _ in range(512)]
+
+    def do_GET(self):
+        until, at = time.process_time() + self.seconds, 0
+        while time.process_time() < until:
+            bytes(self.pages[at % len(self.pages)])
+            at += 1
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def work_idly(server, seconds):
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    IdleWork.seconds = seconds
+    server.serve_forever()
 
 
 def percentile(values, part):
@@ -67,7 +98,7 @@ def percentile(values, part):
     return values[min(len(values) - 1, int(len(values) * part))] if values else float("nan")
 
 
-def measure(folder, shape, options, backend):
+def measure(folder, shape, options, backend, seconds):
     port, admin = bench.free_port(), bench.free_port()
     config = folder / "config"
     config.mkdir(exist_ok=True)
@@ -75,8 +106,14 @@ def measure(folder, shape, options, backend):
     texts = [folder / f"{mark}.yaml" for mark in (1, 2)]
     for mark, text in enumerate(texts):
         text.write_text(routes(shape, mark))
-    if shape == "nothing":
+    worker, asked = None, admin
+    if shape in ("nothing", "control"):
         texts[0] = texts[1]
+    if shape == "control":
+        server = http.server.HTTPServer(("127.0.0.1", 0), IdleWork)
+        asked = server.server_address[1]
+        worker = multiprocessing.Process(target=work_idly, args=(server, seconds))
+        worker.start()
     link = config / "b.yaml"
     link.unlink(missing_ok=True)
     link.symlink_to(texts[1])
@@ -85,11 +122,14 @@ def measure(folder, shape, options, backend):
     samples = folder / "samples"
     try:
         bench.wait_open(port, process)
-        numbers = (options.connections, options.pace, options.reloads + 2, samples, f"127.0.0.1:{admin}", link, *texts)
+        numbers = (options.connections, options.pace, options.reloads + 2, samples, f"127.0.0.1:{asked}", link, *texts)
         subprocess.run([os.path.abspath(options.steady), f"127.0.0.1:{port}", bench.HOST, *map(str, numbers)], check=True)
         rss = bench.rss_mib(process.pid)
     finally:
         bench.stop(process)
+        if worker:
+            worker.terminate()
+            worker.join()
     noted = {"request": [], "reload": []}
     for line in samples.read_text().splitlines():
         kind, sent, took = line.split()
@@ -124,10 +164,14 @@ def main():
     os.sched_setaffinity(server.pid, bench.CORES)
     try:
         print(f"{'changed':12} {'ms/reload':>10} {'met':>6} {'p50':>6} {'p99':>6} {'others':>7} {'p50':>6} {'p99':>6} {'ratio':>6} {'all p99':>8} {'RSS MiB':>8}")
+        reloads = []
         for shape in options.only or SHAPES:
-            windows, noted, rss = measure(folder, shape, options, backend)
+            seconds = percentile(reloads or [150], 0.5) / 1000
+            windows, noted, rss = measure(folder, shape, options, backend, seconds)
             met, others = split(windows, noted)
             took = percentile([(end - begin) / 1000 for begin, end in windows], 0.5)
+            if shape != "nothing":
+                reloads.append(took)
             calm, busy = percentile(others, 0.99), percentile(met, 0.99)
             print(
                 f"{shape:12} {took:10.1f} {len(met):6} {percentile(met, 0.5):6.0f} {busy:6.0f} {len(others):7} "

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_yaml::{Mapping, Value};
 
 use kinds::Layout;
 pub(crate) use kinds::for_every_kind;
@@ -16,6 +15,7 @@ pub use kinds::{Documents, KINDS, Kind};
 
 use crate::istio::rate_limit_service;
 use crate::problem::{FieldPath, Problem, Problems, ResourceName, Severity, code};
+use crate::read::tree::{Mapping, Tree};
 use crate::read::{Origin, strict};
 use crate::support;
 
@@ -83,22 +83,22 @@ impl<T> Resource<T> {
 struct Parsed<'a> {
     kind: &'static Kind,
     metadata: Metadata,
-    body: Value,
+    body: Tree,
     origin: Origin,
     problems: &'a mut Problems,
 }
 
 impl Documents {
     /// Adds one document of a stream; a `List` is taken apart.
-    pub(crate) fn take(&mut self, value: Value, origin: Origin, problems: &mut Problems) {
-        let Value::Mapping(mut map) = value else {
+    pub(crate) fn take(&mut self, value: Tree, origin: Origin, problems: &mut Problems) {
+        let Tree::Mapping(mut map) = value else {
             let mut problem = Problem::new(code::UNREADABLE, Severity::Error, "a document must be a mapping");
             problem.origin = Some(origin);
             problems.push(problem.help("it begins with apiVersion, kind and metadata"));
             return;
         };
         if text(&map, "kind") == "List"
-            && let Some(Value::Sequence(items)) = map.remove("items")
+            && let Some(Tree::Sequence(items)) = map.remove("items")
         {
             for (number, item) in items.into_iter().enumerate() {
                 let number = u32::try_from(number).unwrap_or(u32::MAX);
@@ -117,19 +117,19 @@ impl Documents {
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
         let known = KINDS.iter().find(|it| it.group == group && it.name == name);
         let Some(kind) = known.filter(|it| it.versions.contains(&version)) else {
-            let metadata = map.remove("metadata").unwrap_or(Value::Null);
+            let metadata = map.remove("metadata").unwrap_or(Tree::Null);
             let mut problem = unknown::unknown(group, version, &name, known);
             problem.origin = Some(origin);
             problem.resource = ResourceName {
                 kind: name,
-                namespace: metadata.get("namespace").and_then(Value::as_str).unwrap_or("default").to_owned(),
-                name: metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+                namespace: metadata.get("namespace").and_then(Tree::as_str).unwrap_or("default").to_owned(),
+                name: metadata.get("name").and_then(Tree::as_str).unwrap_or_default().to_owned(),
             };
             problems.push(problem);
             return;
         };
         let mut found = Vec::new();
-        let metadata = map.remove("metadata").unwrap_or(Value::Null);
+        let metadata = map.remove("metadata").unwrap_or(Tree::Null);
         let mut metadata: Metadata = strict::fill(metadata, "metadata", &mut |it| found.push(it)).unwrap_or_default();
         if metadata.namespace.is_empty() {
             "default".clone_into(&mut metadata.namespace);
@@ -149,20 +149,20 @@ impl Documents {
 }
 
 /// The part of a document that is the kind's own.
-fn body(mut map: Mapping, layout: Layout) -> Value {
+fn body(mut map: Mapping, layout: Layout) -> Tree {
     match layout {
-        Layout::Spec => map.remove("spec").unwrap_or(Value::Null),
+        Layout::Spec => map.remove("spec").unwrap_or(Tree::Null),
         Layout::Flat => {
             for head in ["apiVersion", "kind", "status"] {
                 map.remove(head);
             }
-            Value::Mapping(map)
+            Tree::Mapping(map)
         }
     }
 }
 
 fn text(map: &Mapping, key: &str) -> String {
-    map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    map.get(key).and_then(Tree::as_str).unwrap_or_default().to_owned()
 }
 
 /// Fills one spec; says which fields are accepted and not honoured.

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
-use serde_yaml::{Mapping, Value};
 
 use crate::problem::Problem;
 use crate::read::strict;
+use crate::read::tree::{Mapping, Tree};
 
 /// Limits of a domain.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -26,7 +26,7 @@ pub struct RateLimitService {
 pub struct Descriptor {
     /// Key of the entry.
     pub key: String,
-    /// Value of the entry; absent is any. `*` stands for any text.
+    /// Tree of the entry; absent is any. `*` stands for any text.
     pub value: String,
     /// The limit of descriptors that end here.
     pub rate_limit: Option<ServiceLimit>,
@@ -101,19 +101,18 @@ impl Unit {
 }
 
 /// The configuration of a rate-limit service as it is, put into a ConfigMap as a cluster would.
-pub fn wrapped(map: &Mapping) -> Option<Mapping> {
+pub(crate) fn wrapped(map: &Mapping) -> Option<Mapping> {
     if !(map.contains_key("domain") && map.contains_key("descriptors")) || map.contains_key("kind") {
         return None;
     }
     let (name, text) = (map.get("domain")?.as_str()?.replace(['_', '.'], "-"), serde_yaml::to_string(map).ok()?);
-    let entry = |key: &str, value: Value| (Value::from(key), value);
-    let metadata = Mapping::from_iter([entry("name", Value::from(format!("ratelimit-{name}")))]);
-    let data = Mapping::from_iter([entry("config.yaml", Value::from(text))]);
-    Some(Mapping::from_iter([
-        entry("apiVersion", Value::from("v1")),
-        entry("kind", Value::from("ConfigMap")),
-        entry("metadata", Value::Mapping(metadata)),
-        entry("data", Value::Mapping(data)),
+    let metadata = Mapping::from([("name", Tree::from(format!("ratelimit-{name}").as_str()))]);
+    let data = Mapping::from([("config.yaml", Tree::from(text.as_str()))]);
+    Some(Mapping::from([
+        ("apiVersion", Tree::from("v1")),
+        ("kind", Tree::from("ConfigMap")),
+        ("metadata", Tree::Mapping(metadata)),
+        ("data", Tree::Mapping(data)),
     ]))
 }
 
@@ -124,7 +123,7 @@ pub fn is_one(text: &str) -> bool {
 
 /// Reads one, with everything that is wrong.
 pub fn read(text: &str) -> Result<RateLimitService, Vec<String>> {
-    let value: Value = serde_yaml::from_str(text).map_err(|error| vec![error.to_string()])?;
+    let value: Tree = serde_yaml::from_str(text).map_err(|error| vec![error.to_string()])?;
     let mut wrong = Vec::new();
     let mut report = |it: Problem| wrong.push(format!("{}: {}", it.field, it.message));
     let filled: Option<RateLimitService> = strict::fill(value, "", &mut report);

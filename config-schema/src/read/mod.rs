@@ -10,16 +10,17 @@ mod files;
 mod memory;
 mod stream;
 pub(crate) mod strict;
+pub(crate) mod tree;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize as _;
-use serde_yaml::Value;
 
 use files::{collect, load};
 use memory::Part;
+use tree::Tree;
 
 pub use files::{MAX_FILE_BYTES, MAX_FILES, files};
 pub use memory::Memory;
@@ -207,8 +208,8 @@ fn parse(source: &Source) -> Part {
     }
     for (number, document) in serde_yaml::Deserializer::from_str(&source.text).enumerate() {
         let origin = Origin { source: source.id, document: index(number), item: None };
-        match Value::deserialize(document).and_then(|mut it| it.apply_merge().map(|()| it)) {
-            Ok(Value::Null) => {}
+        match Tree::deserialize(document) {
+            Ok(Tree::Null) => {}
             Ok(value) => part.documents.take(value, origin, &mut part.problems),
             Err(error) => {
                 let ends_stream = error.location().is_none_or(|_| !is_duplicate(&error));

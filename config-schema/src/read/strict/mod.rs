@@ -12,8 +12,8 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
-use serde_yaml::{Mapping, Number, Value};
 
+use super::tree::{Mapping, Tree};
 use crate::problem::{FieldPath, Problem, Segment, Severity, code};
 use crate::suggest;
 use failure::{Failure, Path};
@@ -26,7 +26,7 @@ const LENIENT: &str = "Kubernetes";
 
 /// Fills `T` from `value`, whose place is `prefix`; problems go to `report`.
 pub(crate) fn fill<T: for<'de> Deserialize<'de>>(
-    mut value: Value,
+    mut value: Tree,
     prefix: &str,
     report: &mut dyn FnMut(Problem),
 ) -> Option<T> {
@@ -47,14 +47,14 @@ pub(crate) fn fill<T: for<'de> Deserialize<'de>>(
             report(failure.into_problem(path));
             return None;
         };
-        let was_empty = matches!(place, Value::String(it) if it.is_empty());
+        let was_empty = place.as_str().is_some_and(str::is_empty);
         if place.is_null() {
             // Already unset, so unsetting it does not help.
             unknown.into_inner().into_iter().for_each(&mut *report);
             report(failure.into_problem(path));
             return None;
         }
-        *place = Value::Null;
+        *place = Tree::Null;
         if !was_empty {
             report(failure.into_problem(path));
         }
@@ -62,21 +62,21 @@ pub(crate) fn fill<T: for<'de> Deserialize<'de>>(
     None
 }
 
-fn descend<'v>(value: &'v mut Value, path: &[Segment]) -> Option<&'v mut Value> {
-    path.iter().try_fold(value, |value, segment| match segment {
-        Segment::Key(key) => value
-            .as_mapping_mut()?
-            .iter_mut()
-            .find(|(name, _)| key_text(name).as_deref() == Some(key.as_str()))
-            .map(|(_, value)| value),
-        Segment::Index(index) => value.as_sequence_mut()?.get_mut(*index),
+fn descend<'v>(value: &'v mut Tree, path: &[Segment]) -> Option<&'v mut Tree> {
+    path.iter().try_fold(value, |value, segment| match (segment, value) {
+        (Segment::Key(key), Tree::Mapping(entries)) => {
+            let entry = entries.iter_mut().find(|(name, _)| name.as_key().as_deref() == Some(key.as_str()));
+            entry.map(|(_, value)| value)
+        }
+        (Segment::Index(index), Tree::Sequence(entries)) => entries.get_mut(*index),
+        (Segment::Key(_) | Segment::Index(_), _) => None,
     })
 }
 
 /// A value, where it stands, and where unknown fields are reported.
 #[derive(Clone, Copy)]
 struct Node<'a> {
-    value: &'a Value,
+    value: &'a Tree,
     path: &'a Path<'a>,
     unknown: &'a RefCell<Vec<Problem>>,
 }
@@ -88,23 +88,17 @@ impl<'a> Node<'a> {
 
     fn scalar<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
         match self.value {
-            Value::Null => visitor.visit_unit(),
-            Value::Bool(it) => visitor.visit_bool(*it),
-            Value::Number(it) => number(it, visitor),
-            Value::String(it) => visitor.visit_str(it),
-            Value::Sequence(it) => visitor.visit_seq(Elements { node: self, rest: it.iter().enumerate() }),
-            Value::Mapping(it) => self.map(it, Fields::Any, visitor),
-            Value::Tagged(it) => Err(de::Error::custom(format!("YAML tag `{}` is not allowed", it.tag))),
+            Tree::Null => visitor.visit_unit(),
+            Tree::Bool(it) => visitor.visit_bool(*it),
+            Tree::Unsigned(it) => visitor.visit_u64(*it),
+            Tree::Negative(it) => visitor.visit_i64(*it),
+            Tree::Float(it) => visitor.visit_f64(*it),
+            Tree::Text(it) => visitor.visit_str(it),
+            Tree::Sequence(it) => visitor.visit_seq(Elements { node: self, rest: it.iter().enumerate() }),
+            Tree::Mapping(it) => self.map(it, Fields::Any, visitor),
+            Tree::Tagged(it) => Err(de::Error::custom(format!("YAML tag `!{it}` is not allowed"))),
         }
         .map_err(|it| it.at(self.path))
-    }
-}
-
-fn number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, Failure> {
-    match (number.as_u64(), number.as_i64(), number.as_f64()) {
-        (Some(it), _, _) => visitor.visit_u64(it),
-        (None, Some(it), _) => visitor.visit_i64(it),
-        (None, None, it) => visitor.visit_f64(it.unwrap_or(f64::NAN)),
     }
 }
 
@@ -132,11 +126,15 @@ impl<'de> de::Deserializer<'de> for Node<'_> {
         let fields = if name.starts_with(LENIENT) { Fields::Some(fields) } else { Fields::All(fields) };
         match self.value {
             // `spec:` without anything below it is an empty spec.
-            Value::Null => self.map(&Mapping::new(), fields, visitor),
-            Value::Mapping(map) => self.map(map, fields, visitor),
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_) | Value::Tagged(_) => {
-                self.scalar(visitor)
-            }
+            Tree::Null => self.map(&Mapping::default(), fields, visitor),
+            Tree::Mapping(map) => self.map(map, fields, visitor),
+            Tree::Bool(_)
+            | Tree::Unsigned(_)
+            | Tree::Negative(_)
+            | Tree::Float(_)
+            | Tree::Text(_)
+            | Tree::Sequence(_)
+            | Tree::Tagged(_) => self.scalar(visitor),
         }
     }
 
@@ -146,14 +144,9 @@ impl<'de> de::Deserializer<'de> for Node<'_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        match self.value {
-            Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::Sequence(_)
-            | Value::Mapping(_)
-            | Value::Tagged(_) => Err(de::Error::custom("expected one of the names of an enumeration")),
+        match self.value.as_str() {
+            Some(text) => visitor.visit_enum(text.into_deserializer()),
+            None => Err(de::Error::custom("expected one of the names of an enumeration")),
         }
         .map_err(|it: Failure| it.at(self.path))
     }
@@ -181,18 +174,9 @@ enum Fields {
 
 struct Entries<'a> {
     node: Node<'a>,
-    rest: serde_yaml::mapping::Iter<'a>,
+    rest: std::slice::Iter<'a, (Tree, Tree)>,
     fields: Fields,
-    value: Option<(Cow<'a, str>, &'a Value)>,
-}
-
-fn key_text(key: &Value) -> Option<Cow<'_, str>> {
-    match key {
-        Value::String(it) => Some(Cow::Borrowed(it)),
-        Value::Number(it) => Some(Cow::Owned(it.to_string())),
-        Value::Bool(it) => Some(Cow::Owned(it.to_string())),
-        Value::Null | Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => None,
-    }
+    value: Option<(Cow<'a, str>, &'a Tree)>,
 }
 
 impl Entries<'_> {
@@ -217,7 +201,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Failure> {
         while let Some((key, value)) = self.rest.next() {
-            let Some(text) = key_text(key) else {
+            let Some(text) = key.as_key() else {
                 return Err(de::Error::custom("a key must be a text"));
             };
             if !self.admits(&text) || (value.is_null() && !matches!(self.fields, Fields::Any)) {
@@ -242,7 +226,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
 struct Elements<'a> {
     node: Node<'a>,
-    rest: std::iter::Enumerate<std::slice::Iter<'a, Value>>,
+    rest: std::iter::Enumerate<std::slice::Iter<'a, Tree>>,
 }
 
 impl<'de> SeqAccess<'de> for Elements<'_> {
