@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use litemap::LiteMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -22,7 +23,8 @@ pub struct HttpMatch {
     /// Host with port as the client sent it, case-sensitive.
     pub authority: Option<Box<StringMatch>>,
     /// Headers; several values of one are joined with a comma. `{}` asks for presence.
-    pub headers: BTreeMap<String, Option<StringMatch>>,
+    #[schemars(with = "BTreeMap<String, Option<StringMatch>>")]
+    pub headers: LiteMap<String, Option<StringMatch>>,
     /// Port of the Gateway server.
     pub port: u32,
     /// Labels compared with the gateway's own, not the client's.
@@ -30,11 +32,13 @@ pub struct HttpMatch {
     /// Gateways it is for; default those of the VirtualService.
     pub gateways: Vec<String>,
     /// Query parameters, first value, as sent. `{}` asks for presence.
-    pub query_params: BTreeMap<String, StringMatch>,
+    #[schemars(with = "BTreeMap<String, StringMatch>")]
+    pub query_params: LiteMap<String, StringMatch>,
     /// Compares exact and prefix paths without case.
     pub ignore_uri_case: bool,
     /// Headers that must not match; an absent header satisfies it.
-    pub without_headers: BTreeMap<String, Option<StringMatch>>,
+    #[schemars(with = "BTreeMap<String, Option<StringMatch>>")]
+    pub without_headers: LiteMap<String, Option<StringMatch>>,
     /// Namespace compared with the gateway's own.
     pub source_namespace: String,
     /// Name for the route's own metrics, `sluice_route_requests_total` and its duration.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use litemap::LiteMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -40,9 +41,11 @@ pub struct Headers {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct HeaderOperations {
     /// Replaces all values of a header. Values may hold `%…%` commands; `%%` is a percent sign.
-    pub set: BTreeMap<String, String>,
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub set: LiteMap<String, String>,
     /// Appends a value to a header.
-    pub add: BTreeMap<String, String>,
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub add: LiteMap<String, String>,
     /// Removes a header.
     pub remove: Vec<String>,
 }

@@ -1,7 +1,8 @@
 //! Rules of header operations: names, pseudo headers, and the `%…%` commands of values.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
+
+use litemap::LiteMap;
 
 use super::check::{Check, is_header_name};
 use crate::istio::shared::{HeaderOperations, Headers};
@@ -55,7 +56,7 @@ pub(super) fn check(
     operations(check, &format_args!("{at}.request"), request, true);
     operations(check, &format_args!("{at}.response"), response, false);
     authority.0 +=
-        [&request.set, &request.add].into_iter().flat_map(BTreeMap::keys).filter(|it| is_authority(it)).count();
+        [&request.set, &request.add].into_iter().flat_map(LiteMap::keys).filter(|it| is_authority(it)).count();
 }
 
 fn is_authority(name: &str) -> bool {

@@ -5,12 +5,13 @@
 //! Where both sides give a field the delegate's wins, as a whole.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use config_schema::Resource;
 use config_schema::istio::route_match::HttpMatch;
 use config_schema::istio::virtual_service::{HttpRoute, VirtualService};
 use config_schema::value::{Pattern, StringMatch};
+use litemap::LiteMap;
 
 /// Delegates by namespace and name.
 pub(super) type Delegates<'a> = HashMap<(&'a str, &'a str), &'a Resource<VirtualService>>;
@@ -119,8 +120,8 @@ fn agree(root: &HttpMatch, leaf: &HttpMatch) -> bool {
 }
 
 fn maps_agree<V>(
-    root: &BTreeMap<String, V>,
-    leaf: &BTreeMap<String, V>,
+    root: &LiteMap<String, V>,
+    leaf: &LiteMap<String, V>,
     text: impl Fn(&V) -> Option<&StringMatch>,
 ) -> bool {
     root.iter().all(|(key, value)| leaf.get(key).is_none_or(|other| texts_agree(text(value), text(other))))
@@ -142,8 +143,11 @@ fn join(root: &HttpMatch, leaf: &HttpMatch) -> HttpMatch {
     fn either(leaf: &str, root: &str) -> String {
         if leaf.is_empty() { root } else { leaf }.to_owned()
     }
-    fn union<V: Clone>(root: &BTreeMap<String, V>, leaf: &BTreeMap<String, V>) -> BTreeMap<String, V> {
-        root.iter().chain(leaf).map(|(key, value)| (key.clone(), value.clone())).collect()
+    fn union<'a, V: Clone + 'a, M: FromIterator<(String, V)>>(
+        root: impl IntoIterator<Item = (&'a String, &'a V)>,
+        leaf: impl IntoIterator<Item = (&'a String, &'a V)>,
+    ) -> M {
+        root.into_iter().chain(leaf).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
     HttpMatch {
         name: joined_name(&root.name, &leaf.name),

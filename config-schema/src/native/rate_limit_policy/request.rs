@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use litemap::LiteMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -20,11 +21,14 @@ pub struct RequestMatch {
     /// Host with port as the client sent it, case-sensitive.
     pub authority: Option<Box<StringMatch>>,
     /// Headers; `@request.auth.claims.<name>` is a claim. `{}` asks for presence.
-    pub headers: BTreeMap<String, Option<StringMatch>>,
+    #[schemars(with = "BTreeMap<String, Option<StringMatch>>")]
+    pub headers: LiteMap<String, Option<StringMatch>>,
     /// Headers that must not match; an absent header satisfies it.
-    pub without_headers: BTreeMap<String, Option<StringMatch>>,
+    #[schemars(with = "BTreeMap<String, Option<StringMatch>>")]
+    pub without_headers: LiteMap<String, Option<StringMatch>>,
     /// Query parameters, first value, as sent.
-    pub query_params: BTreeMap<String, StringMatch>,
+    #[schemars(with = "BTreeMap<String, StringMatch>")]
+    pub query_params: LiteMap<String, StringMatch>,
     /// Compares exact and prefix paths without case.
     pub ignore_uri_case: bool,
     /// Port of the Gateway server.

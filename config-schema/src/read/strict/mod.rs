@@ -222,6 +222,10 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         let node = Node { value, path: &path, unknown: self.node.unknown };
         seed.deserialize(node).map_err(|it| it.at(&path))
     }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
 }
 
 struct Elements<'a> {
