@@ -26,7 +26,7 @@ pub struct RateLimitService {
 pub struct Descriptor {
     /// Key of the entry.
     pub key: String,
-    /// Tree of the entry; absent is any. `*` stands for any text.
+    /// Value of the entry; absent is any. `*` stands for any text.
     pub value: String,
     /// The limit of descriptors that end here.
     pub rate_limit: Option<ServiceLimit>,

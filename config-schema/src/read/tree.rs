@@ -44,17 +44,8 @@ impl Tree {
 
     /// The text; nothing for what is not one.
     pub(crate) fn as_str(&self) -> Option<&str> {
-        match self {
-            Self::Text(it) => Some(it),
-            Self::Null
-            | Self::Bool(_)
-            | Self::Unsigned(_)
-            | Self::Negative(_)
-            | Self::Float(_)
-            | Self::Sequence(_)
-            | Self::Mapping(_)
-            | Self::Tagged(_) => None,
-        }
+        let Self::Text(it) = self else { return None };
+        Some(it)
     }
 
     /// As the name of a field: scalars need no quotes there.
@@ -71,17 +62,8 @@ impl Tree {
 
     /// What a mapping says under this key.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
-        match self {
-            Self::Mapping(it) => it.get(key),
-            Self::Null
-            | Self::Bool(_)
-            | Self::Unsigned(_)
-            | Self::Negative(_)
-            | Self::Float(_)
-            | Self::Text(_)
-            | Self::Sequence(_)
-            | Self::Tagged(_) => None,
-        }
+        let Self::Mapping(it) = self else { return None };
+        it.get(key)
     }
 }
 
@@ -202,12 +184,9 @@ impl<'de> Visitor<'de> for Grow {
         Ok(Tree::Null)
     }
 
+    /// An empty file.
     fn visit_none<E: de::Error>(self) -> Result<Tree, E> {
         Ok(Tree::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
-        Tree::deserialize(deserializer)
     }
 
     fn visit_bool<E: de::Error>(self, it: bool) -> Result<Tree, E> {

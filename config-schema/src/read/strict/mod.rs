@@ -63,13 +63,16 @@ pub(crate) fn fill<T: for<'de> Deserialize<'de>>(
 }
 
 fn descend<'v>(value: &'v mut Tree, path: &[Segment]) -> Option<&'v mut Tree> {
-    path.iter().try_fold(value, |value, segment| match (segment, value) {
-        (Segment::Key(key), Tree::Mapping(entries)) => {
+    path.iter().try_fold(value, |value, segment| match segment {
+        Segment::Key(key) => {
+            let Tree::Mapping(entries) = value else { return None };
             let entry = entries.iter_mut().find(|(name, _)| name.as_key().as_deref() == Some(key.as_str()));
             entry.map(|(_, value)| value)
         }
-        (Segment::Index(index), Tree::Sequence(entries)) => entries.get_mut(*index),
-        (Segment::Key(_) | Segment::Index(_), _) => None,
+        Segment::Index(index) => {
+            let Tree::Sequence(entries) = value else { return None };
+            entries.get_mut(*index)
+        }
     })
 }
 
