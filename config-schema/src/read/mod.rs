@@ -8,6 +8,7 @@ pub(crate) mod bounds;
 pub(crate) mod locate;
 mod files;
 mod memory;
+mod piecewise;
 mod stream;
 pub(crate) mod strict;
 pub(crate) mod tree;
@@ -205,6 +206,13 @@ fn parse(source: &Source) -> Part {
             part.problems.push(whole(problem, source));
             return part;
         }
+    }
+    if part.nodes > piecewise::MANY_NODES
+        && let Some(tree) = piecewise::grow(&source.text)
+    {
+        let origin = Origin { source: source.id, document: 0, item: None };
+        part.documents.take(tree, origin, &mut part.problems);
+        return part;
     }
     for (number, document) in serde_yaml::Deserializer::from_str(&source.text).enumerate() {
         let origin = Origin { source: source.id, document: index(number), item: None };

@@ -60,6 +60,12 @@ impl Tree {
         }
     }
 
+    /// What a mapping says under this key, to change it.
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        let Self::Mapping(it) = self else { return None };
+        it.0.iter_mut().find(|(name, _)| name.as_str() == Some(key)).map(|(_, it)| it)
+    }
+
     /// What a mapping says under this key.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         let Self::Mapping(it) = self else { return None };
