@@ -23,16 +23,14 @@ pub(super) fn template(text: &str) -> Result<Template, String> {
 /// The operations of one level; `Host` is not among them, since it is a rewrite.
 fn level(operations: &HeaderOperations) -> Result<HeaderEdits, String> {
     let HeaderOperations { set, add, remove } = operations;
-    let mut edits = HeaderEdits::default();
-    for name in remove {
-        edits.remove.push(header_name(name)?);
-    }
+    let remove = remove.iter().map(|it| header_name(it)).collect::<Result<_, _>>()?;
+    let mut write = Vec::with_capacity(set.len() + add.len());
     for (mode, values) in [(Mode::Set, set), (Mode::Add, add)] {
         for (name, text) in values.iter().filter(|(name, _)| !is_authority(name)) {
-            edits.write.push(Write { name: header_name(name)?, value: value(text)?, mode });
+            write.push(Write { name: header_name(name)?, value: value(text)?, mode });
         }
     }
-    Ok(edits)
+    Ok(HeaderEdits { remove, write: write.into() })
 }
 
 fn value(text: &str) -> Result<Value, String> {
@@ -71,12 +69,16 @@ pub(super) fn combine(
     let route = level(route.unwrap_or(&none))?;
     let destination = level(destination.unwrap_or(&none))?;
     let levels = if is_only {
-        let mut both = route;
-        both.remove.extend(destination.remove);
-        both.write.extend(destination.write);
-        vec![both]
+        vec![HeaderEdits {
+            remove: joined(route.remove, destination.remove),
+            write: joined(route.write, destination.write),
+        }]
     } else {
         vec![destination, route]
     };
     Ok(levels.into_iter().filter(|it| !it.is_empty()).collect())
+}
+
+fn joined<T>(first: Box<[T]>, second: Box<[T]>) -> Box<[T]> {
+    first.into_iter().chain(second).collect()
 }

@@ -35,13 +35,13 @@ pub(super) struct Surroundings {
     pub(super) limits: Option<Arc<Staged>>,
 }
 
-/// The routes of rules on one listener, and whether they end with one that takes everything.
+/// The routes of rules on one listener, and apart the one that takes everything, if they end with one.
 pub(super) fn lower<'a>(
     rules: &[Placed<'a>],
     surroundings: &dyn Fn(&Placed<'a>) -> Surroundings,
     place: Place<'_>,
     clusters: &mut Clusters<'_>,
-) -> Result<Vec<(Route, bool)>, Box<Problem>> {
+) -> Result<(Vec<Arc<Route>>, Option<Arc<Route>>), Box<Problem>> {
     let everything = [HttpMatch::default()];
     let mut out = Vec::new();
     for placed in rules {
@@ -57,16 +57,15 @@ pub(super) fn lower<'a>(
                 rule: u32::try_from(placed.index).unwrap_or(u32::MAX),
                 condition,
             };
-            let route = Route { limits, ..route(placed, entry, origin, place, clusters)? };
-            let catch_all = matches::is_catch_all(&route.path, &route.conditions);
-            out.push((route, catch_all));
-            if catch_all {
+            let route = Arc::new(Route { limits, ..route(placed, entry, origin, place, clusters)? });
+            if matches::is_catch_all(&route.path, &route.conditions) {
                 // Rules behind it cannot be reached.
-                return Ok(out);
+                return Ok((out, Some(route)));
             }
+            out.push(route);
         }
     }
-    Ok(out)
+    Ok((out, None))
 }
 
 fn route(

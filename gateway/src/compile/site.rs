@@ -141,12 +141,12 @@ impl<'a> Site<'a> {
         Ok(None)
     }
 
-    /// The routes of a VirtualService, and apart those that take every request.
+    /// The routes of a VirtualService, and apart the one that takes every request.
     fn lower(
         &self,
         service: &'a Resource<VirtualService>,
         clusters: &mut Clusters<'_>,
-    ) -> Result<(Routes, Routes), Box<Problem>> {
+    ) -> Result<(Routes, Option<Arc<Route>>), Box<Problem>> {
         let rules = delegates::expand(service, self.delegates);
         let own = origins::of(service, self.config);
         let name = |it: &'a Resource<VirtualService>| (it.metadata.namespace.as_str(), it.metadata.name.as_str());
@@ -164,14 +164,11 @@ impl<'a> Site<'a> {
                 limits: self.limits.of_route(&attached),
             }
         };
-        let routes = routes::lower(&rules, &surroundings, self.place(), clusters).map_err(|mut problem| {
+        routes::lower(&rules, &surroundings, self.place(), clusters).map_err(|mut problem| {
             problem.resource = service.resource_name();
             problem.origin = Some(service.origin);
             problem
-        })?;
-        let (last, first): (Vec<_>, Vec<_>) = routes.into_iter().partition(|(_, catch_all)| *catch_all);
-        let share = |routes: Vec<(Route, bool)>| routes.into_iter().map(|(route, _)| Arc::new(route)).collect();
-        Ok((share(first), share(last)))
+        })
     }
 }
 

@@ -9,9 +9,9 @@ use crate::telemetry::template::{Facts, Template};
 #[derive(Debug, Clone, Default)]
 pub struct HeaderEdits {
     /// Headers that go.
-    pub remove: Vec<HeaderName>,
+    pub remove: Box<[HeaderName]>,
     /// Headers that get a value, in order.
-    pub write: Vec<Write>,
+    pub write: Box<[Write]>,
 }
 
 /// One header that gets a value.
@@ -167,13 +167,14 @@ mod tests {
         let name = |it| HeaderName::from_static(it);
         let fixed = |it| Value::Fixed(HeaderValue::from_static(it));
         let edits = HeaderEdits {
-            remove: vec![name("gone")],
-            write: vec![
+            remove: [name("gone")].into(),
+            write: [
                 Write { name: name("gone"), value: fixed("back"), mode: Mode::Add },
                 Write { name: name("kept"), value: fixed("two"), mode: Mode::Add },
                 Write { name: name("new"), value: fixed("a"), mode: Mode::Set },
                 Write { name: name("new"), value: fixed("b"), mode: Mode::Set },
-            ],
+            ]
+            .into(),
         };
         let mut headers = HeaderMap::new();
         headers.insert("gone", HeaderValue::from_static("old"));

@@ -103,14 +103,15 @@ pub(super) fn of_backend(filters: &[RouteFilter]) -> Result<(HeaderEdits, Header
 fn edits(modifier: &HeaderModifier) -> Result<HeaderEdits, Box<Problem>> {
     let HeaderModifier { set, add, remove } = modifier;
     let name = |it: &String| headers::header_name(it).map_err(broken);
-    let mut out = HeaderEdits { remove: remove.iter().map(name).collect::<Result<_, _>>()?, write: Vec::new() };
+    let remove = remove.iter().map(name).collect::<Result<_, _>>()?;
+    let mut write = Vec::with_capacity(set.len() + add.len());
     for (mode, written) in [(Mode::Set, set), (Mode::Add, add)] {
         for it in written.iter().filter(|it| !headers::is_authority(&it.name)) {
             let value = HeaderValue::from_str(&it.value).map_err(|error| broken(error.to_string()))?;
-            out.write.push(Write { name: name(&it.name)?, value: Value::Fixed(value), mode });
+            write.push(Write { name: name(&it.name)?, value: Value::Fixed(value), mode });
         }
     }
-    Ok(out)
+    Ok(HeaderEdits { remove, write: write.into() })
 }
 
 /// A new `Host`, which is no header like others.
