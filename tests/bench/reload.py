@@ -2,8 +2,8 @@
 ran, beside that of the others within the same run.
 
 The gateway, its upstream and the load share the machine as they would anywhere; nothing is pinned. Each reload really
-changes something: one route, or every route. A control tells what of that is the machine's: another process works as
-long at the same idle priority, and nothing is reloaded.
+changes something: one route, or every route. A control after each tells what of that is the machine's: another process
+works as long at the same idle priority, and nothing is reloaded.
 """
 
 import argparse
@@ -63,8 +63,8 @@ SHAPES = {
     "one of many": "one route of 1,000 virtual services",
     "one host": "one route of a virtual service that holds all",
     "everything": "every route of 1,000 virtual services",
-    "control": "nothing: another process works as long as the reloads before did",
 }
+CONTROL = "  control"
 
 
 class IdleWork(http.server.BaseHTTPRequestHandler):
@@ -98,7 +98,7 @@ def percentile(values, part):
     return values[min(len(values) - 1, int(len(values) * part))] if values else float("nan")
 
 
-def measure(folder, shape, options, backend, seconds):
+def measure(folder, backend, shape, options, seconds):
     port, admin = bench.free_port(), bench.free_port()
     config = folder / "config"
     config.mkdir(exist_ok=True)
@@ -107,9 +107,9 @@ def measure(folder, shape, options, backend, seconds):
     for mark, text in enumerate(texts):
         text.write_text(routes(shape, mark))
     worker, asked = None, admin
-    if shape in ("nothing", "control"):
+    if shape in ("nothing", CONTROL):
         texts[0] = texts[1]
-    if shape == "control":
+    if shape == CONTROL:
         server = http.server.HTTPServer(("127.0.0.1", 0), IdleWork)
         asked = server.server_address[1]
         worker = multiprocessing.Process(target=work_idly, args=(server, seconds))
@@ -150,6 +150,20 @@ def split(windows, noted):
     return met, others
 
 
+def report(shape, options, place, milliseconds):
+    """Measures one shape and prints its row; what one reload took, in ms."""
+    windows, noted, rss = measure(*place, shape, options, milliseconds / 1000)
+    met, others = split(windows, noted)
+    took = percentile([(end - begin) / 1000 for begin, end in windows], 0.5)
+    calm, busy = percentile(others, 0.99), percentile(met, 0.99)
+    print(
+        f"{shape:12} {took:10.1f} {len(met):6} {percentile(met, 0.5):6.0f} {busy:6.0f} {len(others):7} "
+        f"{percentile(others, 0.5):6.0f} {calm:6.0f} {busy / calm:6.2f} {percentile(met + others, 0.99):8.0f} {rss:8.1f}",
+        flush=True,
+    )
+    return took
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sluice", required=True)
@@ -164,19 +178,10 @@ def main():
     os.sched_setaffinity(server.pid, bench.CORES)
     try:
         print(f"{'changed':12} {'ms/reload':>10} {'met':>6} {'p50':>6} {'p99':>6} {'others':>7} {'p50':>6} {'p99':>6} {'ratio':>6} {'all p99':>8} {'RSS MiB':>8}")
-        reloads = []
         for shape in options.only or SHAPES:
-            seconds = percentile(reloads or [150], 0.5) / 1000
-            windows, noted, rss = measure(folder, shape, options, backend, seconds)
-            met, others = split(windows, noted)
-            took = percentile([(end - begin) / 1000 for begin, end in windows], 0.5)
+            took = report(shape, options, (folder, backend), 0)
             if shape != "nothing":
-                reloads.append(took)
-            calm, busy = percentile(others, 0.99), percentile(met, 0.99)
-            print(
-                f"{shape:12} {took:10.1f} {len(met):6} {percentile(met, 0.5):6.0f} {busy:6.0f} {len(others):7} "
-                f"{percentile(others, 0.5):6.0f} {calm:6.0f} {busy / calm:6.2f} {percentile(met + others, 0.99):8.0f} {rss:8.1f}"
-            )
+                report(CONTROL, options, (folder, backend), took)
     finally:
         bench.stop(server)
         shutil.rmtree(folder, ignore_errors=True)
