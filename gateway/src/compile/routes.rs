@@ -35,15 +35,22 @@ pub(super) struct Surroundings {
     pub(super) limits: Option<Arc<Staged>>,
 }
 
-/// The routes of rules on one listener, and apart the one that takes everything, if they end with one.
+/// The routes of a VirtualService on one listener.
+pub(super) struct Lowered {
+    pub(super) routes: Vec<Arc<Route>>,
+    /// The one that takes everything, if the rules end with one.
+    pub(super) last: Option<Arc<Route>>,
+}
+
+/// The routes of rules on one listener.
 pub(super) fn lower<'a>(
     rules: &[Placed<'a>],
     surroundings: &dyn Fn(&Placed<'a>) -> Surroundings,
     place: Place<'_>,
     clusters: &mut Clusters<'_>,
-) -> Result<(Vec<Arc<Route>>, Option<Arc<Route>>), Box<Problem>> {
+) -> Result<Lowered, Box<Problem>> {
     let everything = [HttpMatch::default()];
-    let mut out = Vec::new();
+    let mut routes = Vec::new();
     for placed in rules {
         let namespace = &placed.document.metadata.namespace;
         let has_matches = !placed.rule.matches.is_empty();
@@ -60,12 +67,12 @@ pub(super) fn lower<'a>(
             let route = Arc::new(Route { limits, ..route(placed, entry, origin, place, clusters)? });
             if matches::is_catch_all(&route.path, &route.conditions) {
                 // Rules behind it cannot be reached.
-                return Ok((out, Some(route)));
+                return Ok(Lowered { routes, last: Some(route) });
             }
-            out.push(route);
+            routes.push(route);
         }
     }
-    Ok((out, None))
+    Ok(Lowered { routes, last: None })
 }
 
 fn route(

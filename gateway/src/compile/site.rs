@@ -16,7 +16,7 @@ use super::clusters::Clusters;
 use super::delegates::{self, Delegates, Placed};
 use super::matches::{Place, broken};
 use super::rate_limit::{Attached, RateLimits};
-use super::routes::Surroundings;
+use super::routes::{Lowered, Surroundings};
 use super::visibility::{Exported, Viewer};
 use super::{http_route, origins, routes, tcp};
 use crate::listener::set::ListenerKey;
@@ -47,8 +47,6 @@ pub(super) struct HostDraft {
 
 /// Virtual hosts in the making.
 pub(super) type HostDrafts = BTreeMap<String, HostDraft>;
-
-type Routes = Vec<Arc<Route>>;
 
 impl<'a> Site<'a> {
     /// Namespace and name of the Gateway.
@@ -120,7 +118,7 @@ impl<'a> Site<'a> {
             drafts.entry(host).or_default().routes.extend(routes);
         }
         for (service, hosts) in self.services() {
-            let (routes, last) = self.lower(service, clusters)?;
+            let Lowered { routes, last } = self.lower(service, clusters)?;
             for host in hosts {
                 let draft = drafts.entry(host).or_default();
                 draft.https_redirect |= redirects;
@@ -141,12 +139,12 @@ impl<'a> Site<'a> {
         Ok(None)
     }
 
-    /// The routes of a VirtualService, and apart the one that takes every request.
+    /// The routes of a VirtualService.
     fn lower(
         &self,
         service: &'a Resource<VirtualService>,
         clusters: &mut Clusters<'_>,
-    ) -> Result<(Routes, Option<Arc<Route>>), Box<Problem>> {
+    ) -> Result<Lowered, Box<Problem>> {
         let rules = delegates::expand(service, self.delegates);
         let own = origins::of(service, self.config);
         let name = |it: &'a Resource<VirtualService>| (it.metadata.namespace.as_str(), it.metadata.name.as_str());
