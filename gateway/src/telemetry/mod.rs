@@ -8,6 +8,7 @@ pub mod log_writer;
 pub mod messages;
 
 pub mod metrics;
+mod interned;
 pub mod access_metrics;
 pub mod tls_metrics;
 pub mod process;

@@ -1,18 +1,16 @@
 //! Metrics of single routes, for those whose match has a `statPrefix` (Envoy's `vhost.route`).
 //!
-//! Each thread keeps the handles of the prefixes it has seen. Prefixes come from the
-//! configuration, never from a client; over many reloads their number is bounded all the same.
+//! Each thread keeps the handles of the prefixes it has seen; beyond the bound nothing is counted.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 
+use super::interned::{Bound, Interned};
 use super::metrics::Metrics;
-use super::series::{BUCKETS, MAX_SERIES, milliseconds};
+use super::series::{BUCKETS, milliseconds};
 
 /// Classes of statuses; a request without an answer counts as the first.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -24,15 +22,14 @@ struct Handles {
 
 thread_local! {
     /// Handles this thread has seen.
-    static SEEN: RefCell<HashMap<Arc<str>, Handles>> = RefCell::default();
+    static SEEN: RefCell<Interned<(), Handles>> = RefCell::default();
 }
 
 /// The metrics of routes.
 pub struct RouteSeries {
     requests: IntCounterVec,
     duration: HistogramVec,
-    open: AtomicUsize,
-    overflow: IntCounter,
+    bound: Bound,
 }
 
 impl RouteSeries {
@@ -44,20 +41,13 @@ impl RouteSeries {
         let about = HistogramOpts::new("sluice_route_request_duration_milliseconds", "Time from first byte to last.");
         let duration = HistogramVec::new(about.buckets(BUCKETS.to_vec()), &["stat_prefix"])?;
         metrics.register(duration.clone())?;
-        Ok(Self { requests, duration, open: AtomicUsize::new(0), overflow: metrics.series_overflow.clone() })
+        Ok(Self { requests, duration, bound: Bound::new(metrics.series_overflow.clone()) })
     }
 
     /// Counts a finished request of a route.
     pub fn observe(&self, prefix: &Arc<str>, status: u16, duration: Duration) {
         SEEN.with_borrow_mut(|seen| {
-            if !seen.contains_key(prefix) {
-                if self.open.fetch_add(1, Ordering::Relaxed) >= MAX_SERIES {
-                    self.overflow.inc();
-                    return;
-                }
-                seen.insert(Arc::clone(prefix), self.handles(prefix));
-            }
-            let Some(handles) = seen.get(prefix) else { return };
+            let Some(handles) = seen.get(("", prefix), (), &self.bound, || self.handles(prefix)) else { return };
             if let Some(counter) = handles.requests.get(usize::from(status / 100)) {
                 counter.inc();
             }

@@ -5,17 +5,13 @@
 //! bounded: beyond it requests are counted under the destination `other`.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 
+use super::interned::{Bound, Interned};
 use super::metrics::Metrics;
-
-/// Most combinations of labels.
-pub const MAX_SERIES: usize = 2000;
 
 /// Istio's labels, in Istio's order.
 pub(super) const LABELS: [&str; 25] = [
@@ -100,6 +96,16 @@ pub enum DestinationLabels<'a> {
     },
 }
 
+impl DestinationLabels<'_> {
+    /// What the handles of a destination are kept under.
+    pub(super) fn key(&self) -> (&str, &str) {
+        match self {
+            Self::Unknown => ("", ""),
+            Self::Cluster { name, host: _, namespace } => (namespace, name),
+        }
+    }
+}
+
 /// One finished request.
 #[derive(Debug)]
 pub struct Observation<'a> {
@@ -121,8 +127,8 @@ pub struct Observation<'a> {
     pub sent: u64,
 }
 
-/// What requests beyond the bound are counted under.
-const OTHER: DestinationLabels<'static> =
+/// What requests and connections beyond the bound are counted under.
+pub(super) const OTHER: DestinationLabels<'static> =
     DestinationLabels::Cluster { name: "other", host: "other", namespace: "unknown" };
 
 /// What tells two series of one destination apart.
@@ -138,7 +144,7 @@ struct Handles {
 
 thread_local! {
     /// Handles this thread has seen, by cluster and kind.
-    static SEEN: RefCell<HashMap<Box<str>, HashMap<Kind, Handles>>> = RefCell::default();
+    static SEEN: RefCell<Interned<Kind, Handles>> = RefCell::default();
 }
 
 /// The four request metrics.
@@ -148,8 +154,7 @@ pub struct RequestSeries {
     duration: HistogramVec,
     received: HistogramVec,
     sent: HistogramVec,
-    open: AtomicUsize,
-    overflow: IntCounter,
+    bound: Bound,
 }
 
 impl RequestSeries {
@@ -168,32 +173,20 @@ impl RequestSeries {
             duration: histogram("istio_request_duration_milliseconds", "Time from the first byte to the last.")?,
             received: histogram("istio_request_bytes", "Bytes received from the client.")?,
             sent: histogram("istio_response_bytes", "Bytes sent to the client.")?,
-            open: AtomicUsize::new(0),
-            overflow: metrics.series_overflow.clone(),
+            bound: Bound::new(metrics.series_overflow.clone()),
         })
     }
 
     /// Counts a finished request.
     pub fn observe(&self, observation: &Observation<'_>) {
         let Observation { destination, status, flag, is_grpc, grpc_status, duration, received, sent } = observation;
-        let cluster = match destination {
-            DestinationLabels::Unknown => "",
-            DestinationLabels::Cluster { name, .. } => name,
-        };
         let kind = (*status, *flag, *is_grpc, *grpc_status);
         SEEN.with_borrow_mut(|seen| {
-            if !seen.contains_key(cluster) {
-                seen.insert(cluster.into(), HashMap::new());
-            }
-            let Some(kinds) = seen.get_mut(cluster) else { return };
-            if !kinds.contains_key(&kind) && self.open.fetch_add(1, Ordering::Relaxed) < MAX_SERIES {
-                kinds.insert(kind, self.handles(*destination, kind));
-            }
+            let known = seen.get(destination.key(), kind, &self.bound, || self.handles(*destination, kind));
             let other;
-            let handles = match kinds.get(&kind) {
+            let handles = match known {
                 Some(handles) => handles,
                 None => {
-                    self.overflow.inc();
                     other = self.handles(OTHER, (0, "-", false, None));
                     &other
                 }

@@ -1,12 +1,25 @@
 //! Istio's metrics of TCP connections, with the labels of its request metrics.
+//!
+//! Each thread keeps the handles it has used; connections beyond the bound are counted under the
+//! destination `other`.
+
+use std::cell::RefCell;
 
 use prometheus::{IntCounter, IntCounterVec, Opts};
 
+use super::interned::{Bound, Interned};
 use super::metrics::Metrics;
-use super::series::{DestinationLabels, LABELS, SourceLabels};
+use super::series::{DestinationLabels, LABELS, OTHER, SourceLabels};
 
 /// Labels that mean something only for requests.
 const OF_REQUESTS: [&str; 2] = ["response_code", "grpc_response_status"];
+
+thread_local! {
+    /// Handles of connections that begin, by cluster.
+    static BEGUN: RefCell<Interned<(), TcpCounters>> = RefCell::default();
+    /// Handles of connections that ended, by cluster and flag.
+    static ENDED: RefCell<Interned<&'static str, IntCounter>> = RefCell::default();
+}
 
 /// The four metrics of connections.
 pub struct TcpSeries {
@@ -15,9 +28,11 @@ pub struct TcpSeries {
     closed: IntCounterVec,
     received: IntCounterVec,
     sent: IntCounterVec,
+    bound: Bound,
 }
 
 /// The counters of one destination.
+#[derive(Clone)]
 pub struct TcpCounters {
     /// Connections begun.
     pub opened: IntCounter,
@@ -42,11 +57,29 @@ impl TcpSeries {
             closed: counter("istio_tcp_connections_closed_total", "TCP connections ended.")?,
             received: counter("istio_tcp_received_bytes_total", "Bytes received from clients.")?,
             sent: counter("istio_tcp_sent_bytes_total", "Bytes sent to clients.")?,
+            bound: Bound::new(metrics.series_overflow.clone()),
         })
     }
 
     /// The counters of a destination.
     pub fn counters(&self, destination: DestinationLabels<'_>) -> TcpCounters {
+        BEGUN.with_borrow_mut(|begun| {
+            let known = begun.get(destination.key(), (), &self.bound, || self.begun(destination));
+            known.cloned().unwrap_or_else(|| self.begun(OTHER))
+        })
+    }
+
+    /// Counts the end of a connection.
+    pub fn close(&self, destination: DestinationLabels<'_>, flag: &'static str) {
+        ENDED.with_borrow_mut(|ended| {
+            match ended.get(destination.key(), flag, &self.bound, || self.ended(destination, flag)) {
+                Some(counter) => counter.inc(),
+                None => self.ended(OTHER, "-").inc(),
+            }
+        });
+    }
+
+    fn begun(&self, destination: DestinationLabels<'_>) -> TcpCounters {
         self.with(destination, "-", |values| TcpCounters {
             opened: self.opened.with_label_values(values),
             received: self.received.with_label_values(values),
@@ -54,9 +87,8 @@ impl TcpSeries {
         })
     }
 
-    /// Counts the end of a connection.
-    pub fn close(&self, destination: DestinationLabels<'_>, flag: &'static str) {
-        self.with(destination, flag, |values| self.closed.with_label_values(values).inc());
+    fn ended(&self, destination: DestinationLabels<'_>, flag: &'static str) -> IntCounter {
+        self.with(destination, flag, |values| self.closed.with_label_values(values))
     }
 
     fn with<T>(&self, destination: DestinationLabels<'_>, flag: &str, take: impl FnOnce(&[&str]) -> T) -> T {
