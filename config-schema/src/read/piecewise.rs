@@ -43,17 +43,8 @@ fn grow_by(text: &str, piece: usize) -> Option<Tree> {
     let mut rest: Tree = serde_yaml::from_str(&(head.to_owned() + text.get(tail..)?)).ok()?;
     let mut entries = Vec::with_capacity(list.entries);
     for piece in pieces {
-        match serde_yaml::from_str(text.get(piece)?).ok()? {
-            Tree::Sequence(it) => entries.extend(it),
-            Tree::Null
-            | Tree::Bool(_)
-            | Tree::Unsigned(_)
-            | Tree::Negative(_)
-            | Tree::Float(_)
-            | Tree::Text(_)
-            | Tree::Mapping(_)
-            | Tree::Tagged(_) => return None,
-        }
+        let Tree::Sequence(it) = serde_yaml::from_str(text.get(piece)?).ok()? else { return None };
+        entries.extend(it);
     }
     let place = list.path.iter().try_fold(&mut rest, |it, key| it.get_mut(key))?;
     if !place.is_null() || entries.len() != list.entries {

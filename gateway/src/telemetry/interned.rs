@@ -46,25 +46,21 @@ impl<K, V> Default for Interned<K, V> {
     }
 }
 
-impl<K: Copy + Eq + Hash, V> Interned<K, V> {
-    /// The handles, made when they are new; nothing when there are too many.
-    pub(super) fn get(
+impl<K: Eq + Hash, V> Interned<K, V> {
+    /// Uses the handles, made when they are new; none when there are too many.
+    pub(super) fn with<T>(
         &mut self,
         (namespace, name): (&str, &str),
         kind: K,
-        bound: &Bound,
-        make: impl FnOnce() -> V,
-    ) -> Option<&V> {
-        let known = self.0.get(namespace).and_then(|it| it.get(name)).is_some_and(|it| it.contains_key(&kind));
-        if !known {
-            if !bound.admits_another() {
-                return None;
-            }
-            let names = self.0.entry(namespace.into()).or_default();
-            names.entry(name.into()).or_default().insert(kind, make());
+        (bound, make): (&Bound, impl FnOnce() -> V),
+        take: impl FnOnce(Option<&V>) -> T,
+    ) -> T {
+        let known = self.0.get(namespace).and_then(|it| it.get(name)).and_then(|it| it.get(&kind));
+        if known.is_some() || !bound.admits_another() {
+            return take(known);
         }
-        // Found again rather than kept from above, where it could not be let go for the insertion.
-        self.0.get(namespace)?.get(name)?.get(&kind)
+        let names = self.0.entry(namespace.into()).or_default();
+        take(Some(names.entry(name.into()).or_default().entry(kind).or_insert_with(make)))
     }
 }
 
@@ -79,11 +75,12 @@ mod tests {
         for round in 0..2 {
             for number in 0..MAX_SERIES {
                 let name = (number / 2).to_string();
-                assert_eq!(interned.get(("n", &name), number % 2, &bound, || (round, number)), Some(&(0, number)));
+                let make = (&bound, || (round, number));
+                assert_eq!(interned.with(("n", &name), number % 2, make, |it| it.copied()), Some((0, number)));
             }
         }
         for (key, kind) in [(("n", "0"), 2), (("n", "new"), 0), (("other", "0"), 0)] {
-            assert_eq!(interned.get(key, kind, &bound, || (2, 0)), None);
+            assert_eq!(interned.with(key, kind, (&bound, || (2, 0)), |it| it.copied()), None);
         }
         assert_eq!((interned.0.len(), interned.0["n"].len()), (1, MAX_SERIES / 2));
         assert_eq!(overflow.get(), 3);

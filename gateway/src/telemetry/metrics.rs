@@ -71,7 +71,7 @@ impl Metrics {
             access_log_dropped: counter("sluice_access_log_dropped_total", "Access log lines that were dropped.")?,
             series_overflow: counter(
                 "sluice_metrics_series_overflow_total",
-                "Requests counted under `other` because of the bound on series.",
+                "Requests and connections counted under `other`, or in no route, because of the bound on series.",
             )?,
             registry,
         })

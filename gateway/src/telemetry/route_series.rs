@@ -46,13 +46,14 @@ impl RouteSeries {
 
     /// Counts a finished request of a route.
     pub fn observe(&self, prefix: &Arc<str>, status: u16, duration: Duration) {
-        SEEN.with_borrow_mut(|seen| {
-            let Some(handles) = seen.get(("", prefix), (), &self.bound, || self.handles(prefix)) else { return };
+        let count = |handles: &Handles| {
             if let Some(counter) = handles.requests.get(usize::from(status / 100)) {
                 counter.inc();
             }
             handles.duration.observe(milliseconds(duration));
-        });
+        };
+        let new = (&self.bound, || self.handles(prefix));
+        SEEN.with_borrow_mut(|seen| seen.with(("", prefix), (), new, |known| known.map(count)));
     }
 
     fn handles(&self, prefix: &str) -> Handles {

@@ -181,20 +181,18 @@ impl RequestSeries {
     pub fn observe(&self, observation: &Observation<'_>) {
         let Observation { destination, status, flag, is_grpc, grpc_status, duration, received, sent } = observation;
         let kind = (*status, *flag, *is_grpc, *grpc_status);
-        SEEN.with_borrow_mut(|seen| {
-            let known = seen.get(destination.key(), kind, &self.bound, || self.handles(*destination, kind));
-            let other;
-            let handles = match known {
-                Some(handles) => handles,
-                None => {
-                    other = self.handles(OTHER, (0, "-", false, None));
-                    &other
-                }
-            };
+        let count = |handles: &Handles| {
             handles.requests.inc();
             handles.duration.observe(milliseconds(*duration));
             handles.received.observe(bytes(*received));
             handles.sent.observe(bytes(*sent));
+        };
+        SEEN.with_borrow_mut(|seen| {
+            let new = (&self.bound, || self.handles(*destination, kind));
+            seen.with(destination.key(), kind, new, |known| match known {
+                Some(handles) => count(handles),
+                None => count(&self.handles(OTHER, (0, "-", false, None))),
+            });
         });
     }
 

@@ -63,19 +63,19 @@ impl TcpSeries {
 
     /// The counters of a destination.
     pub fn counters(&self, destination: DestinationLabels<'_>) -> TcpCounters {
-        BEGUN.with_borrow_mut(|begun| {
-            let known = begun.get(destination.key(), (), &self.bound, || self.begun(destination));
-            known.cloned().unwrap_or_else(|| self.begun(OTHER))
-        })
+        let new = (&self.bound, || self.begun(destination));
+        let known = BEGUN.with_borrow_mut(|begun| begun.with(destination.key(), (), new, |known| known.cloned()));
+        known.unwrap_or_else(|| self.begun(OTHER))
     }
 
     /// Counts the end of a connection.
     pub fn close(&self, destination: DestinationLabels<'_>, flag: &'static str) {
+        let new = (&self.bound, || self.ended(destination, flag));
         ENDED.with_borrow_mut(|ended| {
-            match ended.get(destination.key(), flag, &self.bound, || self.ended(destination, flag)) {
+            ended.with(destination.key(), flag, new, |known| match known {
                 Some(counter) => counter.inc(),
                 None => self.ended(OTHER, "-").inc(),
-            }
+            });
         });
     }
 
