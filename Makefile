@@ -1,6 +1,6 @@
 # Everything a developer runs; CI runs the same.
 
-.PHONY: demo test check docs clients release bench
+.PHONY: demo test check docs clients release bench deny
 
 ## Builds and runs a gateway with two echo upstreams, and prints requests to try.
 demo:
@@ -20,6 +20,12 @@ check:
 docs:
 	cargo run -p gateway -- schema --compatibility > docs/compatibility.md
 	UPDATE=1 cargo test -p gateway --test e2e problems::
+
+## Holds the dependencies to deny.toml; the advisories come from github.com/rustsec.
+deny:
+	@command -v cargo-deny >/dev/null || { echo "installing cargo-deny"; cargo install cargo-deny --locked; }
+	cargo deny --all-features check bans licenses sources
+	cargo deny --all-features check advisories
 
 ## Sends the clients of this machine (curl, git, pip, npm, Java, gRPC) through the forward proxy.
 clients:
