@@ -7,6 +7,7 @@ metrics on where it has any. Absolute figures mean nothing; the ratios within on
 import argparse
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -22,17 +23,29 @@ PROXY_CORE, LOAD_CORE = str(CORES[0]), str(CORES[-1])
 HOST = "bench.test"
 
 
+#: Ports below those that outgoing connections take, in a new order each time; each is given out once.
+PORTS = iter(random.sample(range(10_000, 30_000), 20_000))
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nothing listens on; a connection cannot take it before the proxy does."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise SystemExit("no port is free")
 
 
 def wait_open(port, process):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise SystemExit(f"{process.args[3]} ended with {process.returncode}")
+            said = Path(process.output).read_text(errors="replace")[-2000:]
+            raise SystemExit(f"{process.args[3]} ended with {process.returncode}:\n{said}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
@@ -66,8 +79,11 @@ def rss_mib(pid):
 
 
 def start(core, command, folder, name):
-    log = (folder / f"{name}.out").open("wb")
-    return subprocess.Popen(["taskset", "-c", core, *command], stdout=log, stderr=log, cwd=folder)
+    path = folder / f"{name}.out"
+    with path.open("wb") as log:
+        process = subprocess.Popen(["taskset", "-c", core, *command], stdout=log, stderr=log, cwd=folder)
+    process.output = path
+    return process
 
 
 def stop(process):

@@ -33,16 +33,16 @@ pub(super) async fn show(snapshot: &Snapshot, key: &str) -> (StatusCode, Value) 
     let (store, standings) = match &counters.redis {
         None => {
             let moment = counters.moment(Instant::now(), 0);
-            ("memory", counters.memory.show(tag, &rule.limits, moment.micros))
+            ("memory", counters.memory.show(tag, &rule.terms.limits, moment.micros))
         }
-        Some(remote) => match remote.store.show(tag, Arc::clone(&rule.limits)).await {
+        Some(remote) => match remote.store.show(tag, Arc::clone(&rule.terms.limits)).await {
             Ok(answer) => ("redis", answer.standings),
             Err(failure) => {
                 return (StatusCode::SERVICE_UNAVAILABLE, json!({ "error": format!("redis: {}", failure.name()) }));
             }
         },
     };
-    let limits: Vec<Value> = rule.limits.iter().zip(&standings).map(|(limit, it)| {
+    let limits: Vec<Value> = rule.terms.limits.iter().zip(&standings).map(|(limit, it)| {
         let Standing { left, wait: _, reset } = it;
         json!({ "requests": limit.requests, "per": limit.period, "burst": limit.burst, "left": left, "resetSeconds": seconds(*reset) })
     }).collect();
@@ -56,7 +56,7 @@ pub(super) async fn reset(snapshot: &Snapshot, key: &str) -> (StatusCode, Value)
     if let Some(remote) = &snapshot.counters.redis {
         remote.denials.forget(tag);
         remote.leases.forget(tag);
-        if let Err(failure) = remote.store.reset(tag, &rule.limits).await {
+        if let Err(failure) = remote.store.reset(tag, &rule.terms.limits).await {
             return (StatusCode::SERVICE_UNAVAILABLE, json!({ "error": format!("redis: {}", failure.name()) }));
         }
     }

@@ -22,6 +22,7 @@ use crate::egress::target::{Host, Target};
 use crate::local_reply::egress_fault::EgressFault;
 use crate::local_reply::{Flow, LocalReply, Reason};
 use crate::origin::DocumentOrigin;
+use crate::routing::request::Scheme;
 use crate::routing::rewrite::PathRewrite;
 use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Route, RouteKind, RouteOrigin};
 use crate::routing::way_out::{Use, Way, WaysOut};
@@ -31,10 +32,6 @@ use crate::upstream::definition::{self, Definition, Protocol, Tls};
 use crate::upstream::dns::Resolver;
 use crate::upstream::retry::Policy;
 
-/// Port of requests that name none.
-const HTTP_PORT: u16 = 80;
-/// Port of those in a tunnel that name none.
-const HTTPS_PORT: u16 = 443;
 /// Headers that speak of the inside; nothing outside learns them.
 const INSIDE: [HeaderName; 7] = [
     header::PROXY_AUTHORIZATION,
@@ -128,8 +125,8 @@ fn destination(request: &RequestHeader, exchange: &mut Exchange, opened: &Opened
     };
     let tunnel = exchange.known().and_then(|it| it.connection.inside.as_ref());
     let usual = match tunnel {
-        Some(_) => Some(HTTPS_PORT),
-        None => (request.method != Method::CONNECT).then_some(HTTP_PORT),
+        Some(_) => Some(Scheme::Https.default_port()),
+        None => (request.method != Method::CONNECT).then(|| Scheme::Http.default_port()),
     };
     match Target::parse(&opened.authority, usual) {
         // Each request by itself: one for another host does not end those that are meant for this one.

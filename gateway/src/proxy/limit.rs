@@ -190,7 +190,7 @@ fn without_store(
     let mut local = (Vec::new(), Vec::new());
     let mut is_denied = false;
     for (rule, ask) in rules.into_iter().zip(asks) {
-        match rule.on_failure {
+        match rule.terms.on_failure {
             OnFailure::Local => {
                 local.0.push(rule);
                 local.1.push(ask);
@@ -218,9 +218,9 @@ fn without_store(
 /// What a client gets whose request is over its limits.
 fn refusal(headers: &HeaderMap, verdicts: &[Verdict]) -> LocalReply {
     let mut reply = LocalReply::because(Reason::RateLimited);
-    let over = || verdicts.iter().filter(|it| it.is_over && it.rule.enforced);
+    let over = || verdicts.iter().filter(|it| it.is_over && it.rule.terms.enforced);
     let Some(first) = over().next() else { return reply };
-    let refusal = &first.rule.refusal;
+    let refusal = &first.rule.terms.refusal;
     reply.status = refusal.status;
     reply.headers.push((RATE_LIMITED, HeaderValue::from_static("true")));
     let wait = over().flat_map(|it| &it.standings).map(|it| it.wait).max().unwrap_or_default();
@@ -263,11 +263,11 @@ pub(super) fn charge(exchange: &mut Exchange, response: &HeaderMap, worker: usiz
     let counters = &exchange.snapshot.counters;
     let mut remote: Vec<Ask> = Vec::new();
     for verdict in &quota.verdicts {
-        let units = verdict.rule.cost.of_response(response);
+        let units = verdict.rule.terms.cost.of_response(response);
         if units == 0 {
             continue;
         }
-        let limits = Arc::clone(&verdict.rule.limits);
+        let limits = Arc::clone(&verdict.rule.terms.limits);
         if counters.redis.is_none() {
             let moment = counters.moment(Instant::now(), worker);
             counters.memory.charge(verdict.tag, &limits, units, moment.micros);

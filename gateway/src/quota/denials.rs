@@ -1,16 +1,15 @@
 //! Remembers which keys are refused, and until when: whoever hammers costs the store nothing.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lru::LruCache;
-
 use super::gcra::{Limit, Standing};
+use super::shards::Shards;
 use super::{Answer, Ask, Tag};
 
 /// Parts that are locked one by one.
-const SHARDS: usize = 32;
+const SHARDS: NonZeroUsize = NonZeroUsize::new(32).expect("it is more than none");
 /// Keys of each part.
 const KEYS: NonZeroUsize = NonZeroUsize::new(2048).expect("it is more than none");
 
@@ -28,26 +27,18 @@ struct Denial {
 
 /// Refusals that still hold.
 #[derive(Debug)]
-pub struct Denials {
-    shards: Box<[Mutex<LruCache<Tag, Denial>>]>,
-}
+pub struct Denials(Shards<Denial>);
 
 impl Default for Denials {
     fn default() -> Self {
-        let shard = || {
-            // Grown as keys come; the bound holds all the same.
-            let mut shard = LruCache::unbounded();
-            shard.resize(KEYS);
-            Mutex::new(shard)
-        };
-        Self { shards: (0..SHARDS).map(|_| shard()).collect() }
+        Self(Shards::new(SHARDS, KEYS))
     }
 }
 
 impl Denials {
     /// What is known of a question: the answer that refuses it.
     pub fn find(&self, ask: &Ask, now: Instant) -> Option<Answer> {
-        self.with(ask.tag, |shard| {
+        self.0.with(ask.tag, |shard| {
             let denial = shard.get(&ask.tag)?;
             let left = denial.until.saturating_duration_since(now);
             if left.is_zero() || denial.limits != ask.limits {
@@ -70,17 +61,12 @@ impl Denials {
         }
         let Some(until) = sent.checked_add(Duration::from_micros(wait)) else { return };
         let (limits, standings) = (Arc::clone(&ask.limits), answer.standings.clone());
-        self.with(ask.tag, |shard| shard.push(ask.tag, Denial { until, cost: ask.cost, limits, standings }));
+        self.0.with(ask.tag, |shard| shard.push(ask.tag, Denial { until, cost: ask.cost, limits, standings }));
     }
 
     /// Forgets a key.
     pub fn forget(&self, tag: Tag) {
-        self.with(tag, |shard| shard.pop(&tag));
-    }
-
-    fn with<T>(&self, tag: Tag, work: impl FnOnce(&mut LruCache<Tag, Denial>) -> Option<T>) -> Option<T> {
-        let shard = self.shards.get(usize::try_from(tag.0 % SHARDS as u128).ok()?)?;
-        work(&mut shard.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0.with(tag, |shard| shard.pop(&tag));
     }
 }
 

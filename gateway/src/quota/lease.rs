@@ -5,15 +5,13 @@
 //! than the limit would.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lru::LruCache;
-
 use super::Tag;
+use super::shards::{Shard, Shards};
 
 /// Parts that are locked one by one.
-const SHARDS: usize = 32;
+const SHARDS: NonZeroUsize = NonZeroUsize::new(32).expect("it is more than none");
 /// Keys of each part.
 const KEYS: NonZeroUsize = NonZeroUsize::new(4096).expect("it is more than none");
 
@@ -53,29 +51,19 @@ pub enum Found {
 
 /// All units that are held.
 #[derive(Debug)]
-pub struct Leases {
-    shards: Box<[Mutex<LruCache<Tag, Held>>]>,
-}
+pub struct Leases(Shards<Held>);
 
 impl Default for Leases {
     fn default() -> Self {
-        let shard = || {
-            let mut shard = LruCache::unbounded();
-            shard.resize(KEYS);
-            Mutex::new(shard)
-        };
-        Self { shards: (0..SHARDS).map(|_| shard()).collect() }
+        Self(Shards::new(SHARDS, KEYS))
     }
 }
 
 impl Leases {
     /// Takes units of a key.
     pub fn take(&self, tag: Tag, lease: Lease, units: u32, now: Instant) -> Found {
-        self.with(tag, |shard| {
-            let held = shard.get_or_insert_mut(tag, || Held { left: 0, until: now, is_asking: false });
-            if now >= held.until {
-                held.left = 0;
-            }
+        self.0.with(tag, |shard| {
+            let held = current(shard, tag, now);
             let Some(left) = held.left.checked_sub(units) else {
                 if held.is_asking {
                     return Found::Wait;
@@ -88,16 +76,12 @@ impl Leases {
             held.is_asking |= is_low;
             Found::Units { left, more: if is_low { lease.share - left } else { 0 } }
         })
-        .unwrap_or(Found::Wait)
     }
 
     /// Adds units that were granted, to those that are held; takes `units` of them for the one who asked, if it can.
     pub fn add(&self, tag: Tag, lease: Lease, (granted, units): (u32, u32), now: Instant) -> bool {
-        self.with(tag, |shard| {
-            let held = shard.get_or_insert_mut(tag, || Held { left: 0, until: now, is_asking: false });
-            if now >= held.until {
-                held.left = 0;
-            }
+        self.0.with(tag, |shard| {
+            let held = current(shard, tag, now);
             held.is_asking = false;
             let left = held.left.saturating_add(granted);
             held.until = now + lease.max_age;
@@ -105,12 +89,11 @@ impl Leases {
             held.left = takes.unwrap_or(left);
             takes.is_some()
         })
-        .unwrap_or(false)
     }
 
     /// Puts units back that another rule made useless.
     pub fn put_back(&self, tag: Tag, units: u32) {
-        self.with(tag, |shard| {
+        self.0.with(tag, |shard| {
             if let Some(held) = shard.peek_mut(&tag) {
                 held.left = held.left.saturating_add(units);
             }
@@ -119,13 +102,17 @@ impl Leases {
 
     /// Gives up what is held of a key.
     pub fn forget(&self, tag: Tag) {
-        self.with(tag, |shard| shard.pop(&tag));
+        self.0.with(tag, |shard| shard.pop(&tag));
     }
+}
 
-    fn with<T>(&self, tag: Tag, work: impl FnOnce(&mut LruCache<Tag, Held>) -> T) -> Option<T> {
-        let shard = self.shards.get(usize::try_from(tag.0 % SHARDS as u128).ok()?)?;
-        Some(work(&mut shard.lock().unwrap_or_else(PoisonError::into_inner)))
+/// What is held of a key now; what was held for too long is lost.
+fn current(shard: &mut Shard<Held>, tag: Tag, now: Instant) -> &mut Held {
+    let held = shard.get_or_insert_mut(tag, || Held { left: 0, until: now, is_asking: false });
+    if now >= held.until {
+        held.left = 0;
     }
+    held
 }
 
 #[cfg(test)]

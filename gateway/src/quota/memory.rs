@@ -1,31 +1,27 @@
 //! Counts in memory: shards with a bound on keys, of which those that were seen longest ago are forgotten.
 //!
-//! All limits of a rule lie in one shard. A request with several rules locks their shards in
-//! ascending order, looks at all and then uses all up, so that it uses everything or nothing.
+//! All limits of a rule lie in one shard. A request with several rules locks their shards
+//! together, looks at all and then uses all up, so that it uses everything or nothing.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use lru::LruCache;
 
 use super::gcra::{Limit, Standing, State};
+use super::shards::{self, Shards};
 use super::{Answer, Ask, Tag, admits};
 
 /// Parts that are locked one by one.
-const SHARDS: usize = 64;
+const SHARDS: NonZeroUsize = NonZeroUsize::new(64).expect("it is more than none");
 /// Keys that are remembered, in all shards together; about 150 bytes each.
 pub const MAX_KEYS: usize = 1 << 19;
 
 /// What is remembered of a rule's key: a state for each period.
 type States = Vec<(u64, State)>;
 
-type Shard = LruCache<Tag, States>;
+type Shard = shards::Shard<States>;
 
 /// The store.
 #[derive(Debug)]
-pub struct MemoryStore {
-    shards: Box<[Mutex<Shard>]>,
-}
+pub struct MemoryStore(Shards<States>);
 
 impl Default for MemoryStore {
     fn default() -> Self {
@@ -33,35 +29,25 @@ impl Default for MemoryStore {
     }
 }
 
-/// The shards that a request locked, by their number.
-type Locked<'a> = Vec<(usize, MutexGuard<'a, Shard>)>;
-
 impl MemoryStore {
     /// A store of so many keys; at least one in each shard.
     pub fn new(keys: usize) -> Self {
-        let each = NonZeroUsize::new(keys / SHARDS).unwrap_or(NonZeroUsize::MIN);
-        // Grown as keys come; the bound holds all the same.
-        let shard = || {
-            let mut shard = LruCache::unbounded();
-            shard.resize(each);
-            Mutex::new(shard)
-        };
-        Self { shards: (0..SHARDS).map(|_| shard()).collect() }
+        Self(Shards::new(SHARDS, NonZeroUsize::new(keys / SHARDS).unwrap_or(NonZeroUsize::MIN)))
     }
 
     /// Asks for a request; `now` is in microseconds.
     pub fn ask(&self, asks: &[Ask], now: u64) -> Vec<Answer> {
         if let [ask] = asks {
-            return vec![self.with(ask.tag, |shard| one(shard, ask, now))];
+            return vec![self.0.with(ask.tag, |shard| one(shard, ask, now))];
         }
-        let mut locked = self.lock(asks.iter().map(|it| it.tag));
+        let mut locked = self.0.lock(asks.iter().map(|it| it.tag));
         let mut answers: Vec<Answer> = Vec::with_capacity(asks.len());
         for ask in asks {
-            answers.push(within(&mut locked, ask.tag, |shard| look(shard, ask, now)));
+            answers.push(locked.with(ask.tag, |shard| look(shard, ask, now)).unwrap_or_default());
         }
         if admits(asks, &answers) {
             for (ask, answer) in asks.iter().zip(&mut answers).filter(|(_, it)| !it.is_over) {
-                within(&mut locked, ask.tag, |shard| *answer = take(shard, ask, now));
+                locked.with(ask.tag, |shard| *answer = take(shard, ask, now));
             }
         }
         answers
@@ -78,7 +64,7 @@ impl MemoryStore {
     }
 
     fn change(&self, tag: Tag, limits: &[Limit], now: u64, change: impl Fn(&Limit, State) -> State) {
-        self.with(tag, |shard| {
+        self.0.with(tag, |shard| {
             let states = shard.get_or_insert_mut(tag, Vec::new);
             for limit in limits {
                 let state = change(limit, current(states, limit, now));
@@ -89,7 +75,7 @@ impl MemoryStore {
 
     /// How a key stands, without using anything up.
     pub fn show(&self, tag: Tag, limits: &[Limit], now: u64) -> Vec<Standing> {
-        self.with(tag, |shard| {
+        self.0.with(tag, |shard| {
             let states = shard.peek(&tag).map_or(&[][..], Vec::as_slice);
             limits.iter().map(|limit| limit.standing(current(states, limit, now).debt, 0, false)).collect()
         })
@@ -97,36 +83,13 @@ impl MemoryStore {
 
     /// Forgets a key.
     pub fn reset(&self, tag: Tag) {
-        self.with(tag, |shard| shard.pop(&tag));
+        self.0.with(tag, |shard| shard.pop(&tag));
     }
 
     /// Keys that are remembered.
     pub fn keys(&self) -> usize {
-        self.shards.iter().map(|it| it.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.0.keys()
     }
-
-    fn lock(&self, tags: impl Iterator<Item = Tag>) -> Locked<'_> {
-        let mut numbers: Vec<usize> = tags.map(number).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let lock = |it: usize| Some((it, self.shards.get(it)?.lock().unwrap_or_else(PoisonError::into_inner)));
-        numbers.into_iter().filter_map(lock).collect()
-    }
-
-    fn with<T: Default>(&self, tag: Tag, work: impl FnOnce(&mut Shard) -> T) -> T {
-        let shard = self.shards.get(number(tag));
-        shard.map(|it| work(&mut it.lock().unwrap_or_else(PoisonError::into_inner))).unwrap_or_default()
-    }
-}
-
-/// The shard of a key.
-fn number(tag: Tag) -> usize {
-    usize::try_from(tag.0 % SHARDS as u128).unwrap_or_default()
-}
-
-fn within<T: Default>(locked: &mut Locked<'_>, tag: Tag, work: impl FnOnce(&mut Shard) -> T) -> T {
-    let shard = locked.iter_mut().find(|(it, _)| *it == number(tag));
-    shard.map(|(_, it)| work(it)).unwrap_or_default()
 }
 
 /// The state of a limit now.

@@ -13,6 +13,7 @@ pub mod gcra;
 pub mod lease;
 pub mod memory;
 pub mod redis;
+pub mod shards;
 pub mod window;
 
 use std::sync::Arc;

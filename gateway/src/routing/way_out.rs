@@ -13,8 +13,7 @@ use crate::origin::DocumentOrigin;
 use crate::text;
 use crate::upstream::definition::Definition;
 
-/// Port that carries TLS where nobody says what it carries.
-const HTTPS_PORT: u16 = 443;
+use super::request::Scheme;
 
 /// What is asked of a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +237,7 @@ impl Way {
         match self {
             Self::Named(..) => self.port().is_some_and(|it| it.carries == Carries::Tls),
             // Nobody says what the port carries; the usual port of TLS does.
-            Self::Unnamed(None) => port == HTTPS_PORT,
+            Self::Unnamed(None) => port == Scheme::Https.default_port(),
             Self::Unnamed(Some(_)) => false,
         }
     }

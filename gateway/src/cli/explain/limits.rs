@@ -38,7 +38,7 @@ impl Teller<'_> {
                 continue;
             };
             let units = rule.ask(tag, request.headers).cost;
-            let shadow = if rule.enforced { "" } else { ", only counted" };
+            let shadow = if rule.terms.enforced { "" } else { ", only counted" };
             self.step_at("rate limit", format!("{name} takes {units} of [{parts}]{shadow}"), place);
             self.windows(rule);
             let key = format!("{name}/{:032x}", tag.0);
@@ -47,7 +47,7 @@ impl Teller<'_> {
     }
 
     fn windows(&mut self, rule: &Arc<Rule>) {
-        for limit in rule.limits.iter() {
+        for limit in rule.terms.limits.iter() {
             let told = format!("{} in {} s, at most {} at once", limit.requests, limit.period, limit.burst);
             self.step("limit", told);
         }
@@ -61,7 +61,7 @@ impl Teller<'_> {
             Err(message) => self.step("left", message),
             Ok(answer) => {
                 let limits = answer.get("limits").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-                for (limit, it) in rule.limits.iter().zip(limits) {
+                for (limit, it) in rule.terms.limits.iter().zip(limits) {
                     let left = it.get("left").map(Value::to_string).unwrap_or_default();
                     self.step("left", format!("{left} in {} s", limit.period));
                 }

@@ -40,18 +40,8 @@ pub struct Rule {
     pub identity: Identity,
     /// What requests are told apart by.
     pub key: Key,
-    /// Its windows.
-    pub limits: Arc<[Limit]>,
-    /// What a request uses.
-    pub cost: Cost,
-    /// Whether it refuses.
-    pub enforced: bool,
-    /// Whether units are taken ahead of need.
-    pub lease: Option<Lease>,
-    /// What happens while the store does not answer.
-    pub on_failure: OnFailure,
-    /// What refused clients get.
-    pub refusal: Arc<Refusal>,
+    /// The rest of what was written of it.
+    pub terms: Terms,
     /// What clients are told.
     pub told: report::Told,
     counts: OnceLock<Counts>,
@@ -151,6 +141,7 @@ fn count(counts: &OnceLock<Counts>, identity: &Identity, decision: Decision, met
 }
 
 /// The parts of a rule besides its name and its key.
+#[derive(Debug)]
 pub struct Terms {
     /// Its windows.
     pub limits: Arc<[Limit]>,
@@ -169,16 +160,14 @@ pub struct Terms {
 impl Rule {
     /// A rule; `form` says what clients are told of it.
     pub fn new(identity: Identity, key: Key, terms: Terms, form: report::Form) -> Self {
-        let Terms { limits, cost, enforced, lease, on_failure, refusal } = terms;
-        let told = report::Told::new(form, &identity.name, &limits);
-        let counts = OnceLock::new();
-        Self { identity, key, limits, cost, enforced, lease, on_failure, refusal, told, counts }
+        let told = report::Told::new(form, &identity.name, &terms.limits);
+        Self { identity, key, terms, told, counts: OnceLock::new() }
     }
 
     /// The question about a request of a key.
     pub fn ask(&self, tag: Tag, headers: &HeaderMap) -> Ask {
-        let cost = self.cost.of_request(headers);
-        Ask { tag, limits: Arc::clone(&self.limits), cost, enforced: self.enforced, lease: self.lease }
+        let Terms { limits, cost, enforced, lease, on_failure: _, refusal: _ } = &self.terms;
+        Ask { tag, limits: Arc::clone(limits), cost: cost.of_request(headers), enforced: *enforced, lease: *lease }
     }
 
     /// Counts what became of a request.

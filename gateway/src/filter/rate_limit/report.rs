@@ -75,7 +75,9 @@ pub fn seconds(micros: u64) -> u64 {
 /// Headers for what the rules said of a request; those that refuse nobody are not told of.
 pub fn headers(verdicts: &[Verdict]) -> Vec<(HeaderName, HeaderValue)> {
     let told = |form: Form| {
-        verdicts.iter().filter(move |it| it.rule.told.form == form && it.rule.enforced && !it.standings.is_empty())
+        verdicts
+            .iter()
+            .filter(move |it| it.rule.told.form == form && it.rule.terms.enforced && !it.standings.is_empty())
     };
     let mut out = Vec::new();
     if told(Form::Draft).next().is_some() {
@@ -96,7 +98,8 @@ pub fn headers(verdicts: &[Verdict]) -> Vec<(HeaderName, HeaderValue)> {
         (Form::XRateLimit, [X_LIMIT, X_REMAINING, X_RESET]),
         (Form::Split, [SPLIT_LIMIT, SPLIT_REMAINING, SPLIT_RESET]),
     ] {
-        let windows = told(form).flat_map(|it| it.rule.limits.iter().zip(&it.standings).map(move |pair| (it, pair)));
+        let windows =
+            told(form).flat_map(|it| it.rule.terms.limits.iter().zip(&it.standings).map(move |pair| (it, pair)));
         let Some((it, (limit, standing))) = windows.min_by_key(|(it, (_, standing))| remaining(it, standing)) else {
             continue;
         };

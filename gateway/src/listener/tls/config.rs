@@ -113,16 +113,22 @@ fn config(
         Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
     let mut config = builder.with_cert_resolver(Arc::new(choice));
-    // Tickets are the one way to resume: they need no memory and all workers understand them.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = match kept {
+    let tickets = match kept {
         Some(it) => it,
         None => ring::Ticketer::new().map_err(|error| error.to_string())?,
     };
+    settle(&mut config, tickets);
+    Ok(config)
+}
+
+/// What every server here does, whoever its certificates come from.
+pub fn settle(config: &mut ServerConfig, tickets: Arc<dyn ProducesTickets>) {
+    // Tickets are the one way to resume: they need no memory and all workers understand them.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = tickets;
     // Ours is the better order: clients list what they can, not what is best.
     config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
 }
 
 /// Algorithms, narrowed to those that the terms admit.
