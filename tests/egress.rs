@@ -506,6 +506,21 @@ mod inside {
 
     #[test]
     #[ignore = "runs in a network namespace"]
+    fn a_tunnel_ends_too_whose_destination_went_before_anything_was_said_in_it() {
+        let (address, seen) = listener();
+        let port = address.port();
+        let names = names(&[("a.test", [127, 0, 0, 1])]);
+        let base = proxy(&names, "  egress: {allowedAddresses: [127.0.0.0/8], revocationGrace: 100ms}", "");
+        let gateway = Gateway::start(&(base.clone() + &entry("a.test", port, "TLS", "resolution: DNS")));
+        let mut begun = tunnel(&gateway, &format!("a.test:{port}"));
+        assert_eq!(gateway.reload(&base)["success"], true);
+        begun.write_all(&Ask::new("a.test", &Authority::new()).hello()).unwrap();
+        assert_eq!(begun.read(&mut [0]).ok(), Some(0), "it is closed");
+        wait_for("the destination's side is closed", || (!seen.lock().unwrap().is_empty()).then_some(()));
+    }
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
     fn secrets_go_to_their_hosts_and_to_nobody_else() {
         let upstream = Upstream::echo("far");
         let port = upstream.address().port();

@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection};
-
 use crate::harness::quiet::Quiet;
 use crate::harness::tls::{Ask, Authority, Secure};
 use crate::harness::{Client, Folder, Gateway, routes, wait_for};
@@ -67,15 +65,6 @@ fn two_hundred_certificates_in_a_row_fail_no_handshake() {
     assert!(!gateway.messages().contains("error"), "{}", gateway.messages());
 }
 
-/// What a client sends first.
-fn hello(ask: &Ask<'_>) -> Vec<u8> {
-    let mut client =
-        ClientConnection::new(Arc::new(ask.config(ALL_VERSIONS)), ask.name.to_owned().try_into().unwrap()).unwrap();
-    let mut out = Vec::new();
-    client.write_tls(&mut out).unwrap();
-    out
-}
-
 const FLOOD: usize = 5000;
 const ATTEMPTS: usize = 6;
 
@@ -110,7 +99,7 @@ fn a_flood_of_handshakes_does_not_starve_who_is_in() {
         + &routes("a.test", ANSWER);
     let gateway = Gateway::start_limited(&config, 16_000);
     let ask = Ask::new("a.test", &ours);
-    let script = holding(&hello(&ask), gateway.address(443).port());
+    let script = holding(&ask.hello(), gateway.address(443).port());
     // Others may share the machine, which makes times longer and never shorter: one fair comparison is enough.
     let mut seen = Vec::new();
     for _ in 0..ATTEMPTS {

@@ -102,6 +102,15 @@ impl<'a> Ask<'a> {
         Ok(Client::over(StreamOwned::new(connection, stream)))
     }
 
+    /// What it says first.
+    pub(crate) fn hello(&self) -> Vec<u8> {
+        let name = self.name.to_owned().try_into().unwrap();
+        let mut client = ClientConnection::new(Arc::new(self.config(ALL_VERSIONS)), name).unwrap();
+        let mut out = Vec::new();
+        client.write_tls(&mut out).unwrap();
+        out
+    }
+
     /// Shakes hands and asks for a path; a server may refuse only after its side is done.
     pub(crate) fn get(&self, address: SocketAddr, path: &str) -> io::Result<Response> {
         let mut client = self.connect(address)?;

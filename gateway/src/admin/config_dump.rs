@@ -55,7 +55,7 @@ fn listener(listener: &Listener) -> Value {
             let mut hosts: Vec<_> = ways.hosts().collect();
             hosts.sort_by(|a, b| a.name.cmp(&b.name));
             let ports = |it: &AllowedHost| it.ports.iter().map(|it| it.number).collect::<Vec<_>>();
-            let hosts: Vec<_> = hosts.into_iter().map(|it| json!({ "host": it.name, "ports": ports(it) })).collect();
+            let hosts: Vec<_> = hosts.into_iter().map(|it| json!({ "host": &*it.name, "ports": ports(it) })).collect();
             json!({ "bind": bind, "port": port, "proxy": { "hosts": hosts, "anyHost": ways.others != Others::Refused } })
         }
         Service::Tcp(route) => json!({ "bind": bind, "port": port, "tcp": route.as_deref().map(tcp_route) }),

@@ -24,6 +24,7 @@ use crate::listener::tls::server::TlsServer;
 use crate::network::Network;
 use crate::routing::way_out::{AllowedHost, AllowedPort, Carries, InTunnel, Others, TunnelTerms, WaysOut};
 use crate::snapshot::{Listener, Proxy, Service, Snapshot};
+use crate::upstream::definition;
 
 /// Longest silence in a tunnel, when the settings do not say.
 const IDLE: Duration = Duration::from_secs(600);
@@ -175,6 +176,7 @@ fn host(
             }
             ports.push(AllowedPort {
                 number,
+                cluster: definition::name(name, number, "").into(),
                 carries: carries(&port.protocol),
                 dials: u16::try_from(port.target_port).ok().filter(|it| *it != 0).unwrap_or(number),
                 endpoints: endpoints(&entry.spec, port),

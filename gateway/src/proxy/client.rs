@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
+use super::facts;
 use crate::routing::request::Scheme;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -63,7 +64,7 @@ pub(super) fn sanitize(
         forwarded.extend_from_slice(value.as_bytes());
         forwarded.push(b',');
     }
-    forwarded.extend_from_slice(peer.to_string().as_bytes());
+    facts::ip(peer, &mut forwarded);
     let set = |request: &mut RequestHeader, name: HeaderName, value: HeaderValue| {
         // Fails only for names that are none, and these are constants.
         request.insert_header(name, value).unwrap_or_default();
@@ -80,13 +81,13 @@ pub(super) fn sanitize(
 /// A random UUID (RFC 9562, version 4).
 pub(super) fn request_id(random: u128) -> HeaderValue {
     let bits = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-    let hex = format!("{bits:032x}");
     let mut out = Vec::with_capacity(36);
-    for (index, digit) in hex.bytes().enumerate() {
-        if matches!(index, 8 | 12 | 16 | 20) {
+    for (index, byte) in bits.to_be_bytes().into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
             out.push(b'-');
         }
-        out.push(digit);
+        let hex = |it: u8| if it < 10 { b'0' + it } else { b'a' + it - 10 };
+        out.extend([hex(byte >> 4), hex(byte & 0xf)]);
     }
     HeaderValue::from_bytes(&out).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

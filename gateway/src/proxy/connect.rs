@@ -2,25 +2,27 @@
 //!
 //! Where TLS is expected, nothing reaches the destination before the client's first message
 //! was read whole and names the host that was asked for. The client's connection is taken
-//! from Pingora, which knows no tunnels; a stand-in that remembers the head stays with it,
-//! so that the exchange is logged and counted like any other.
+//! from Pingora, which knows no tunnels; a [`StandIn`] stays with it, so that the exchange is
+//! logged and counted like any other.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pingora::http::ResponseHeader;
+use http::Method;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
-use tokio::io::{AsyncWriteExt as _, duplex};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::exchange::{Exchange, Leaving};
 use super::gateway::{Found, Gateway};
 use super::intercept;
 use super::leave::{self, Plan};
+use super::stand_in::StandIn;
 use super::tunnel_io::TunnelIo;
 use crate::egress::target::Host;
 use crate::filter::rate_limit::key::digest_of;
@@ -36,10 +38,10 @@ use crate::routing::way_out::{InTunnel, TunnelTerms, Use};
 use crate::snapshot::{Live, Service};
 use crate::telemetry::series::DestinationLabels;
 
+/// Time over which tunnels look whether a new configuration still allows them, so that not all do at once.
+const SPREAD: Duration = Duration::from_secs(1);
 /// Bound on the client's first message.
 const HELLO: Duration = Duration::from_secs(5);
-/// How often it is looked whether a tunnel's destination is still allowed.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Carries a tunnel until it ends, or says why there is none.
 pub(super) async fn tunnel(
@@ -77,7 +79,7 @@ pub(super) async fn tunnel(
             }
         }
     }
-    let (mut stream, early) = Box::pin(take_over(session, exchange)).await?;
+    let (mut stream, early) = Box::pin(take_over(session)).await?;
     if stream.welcome().await.is_err() {
         exchange.end.reason = Some(Reason::ClientGone);
         return Ok(Found::Done);
@@ -112,35 +114,26 @@ pub(super) fn note(exchange: &mut Exchange, reason: Reason, plan: &Plan) {
 /// Places among the tunnels of the client and of the host, as far as they are bounded.
 fn places(exchange: &Exchange, plan: &Plan) -> Option<Vec<Place>> {
     let (of_client, of_host) = plan.ways.tunnels.at_once;
-    let client = exchange.known().map(|it| it.address.to_string()).unwrap_or_default();
     let counts = &exchange.snapshot.counters.in_flight;
-    let bounds = [(of_client, ["egress client", &client]), (of_host, ["egress host", &plan.target.host.to_string()])];
-    let taken = bounds.iter().filter(|(most, _)| *most > 0).map(|(most, key)| counts.enter(digest_of(key), *most));
-    taken.collect()
+    let mut taken = Vec::new();
+    if of_client > 0 {
+        let client = exchange.known().map(|it| it.address.to_string()).unwrap_or_default();
+        taken.push(counts.enter(digest_of(&["egress client", &client]), of_client)?);
+    }
+    if of_host > 0 {
+        taken.push(counts.enter(digest_of(&["egress host", &plan.target.host.to_string()]), of_host)?);
+    }
+    Some(taken)
 }
 
 /// The client's connection, or its stream; a stand-in with the same head stays with Pingora.
-pub(super) async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<(TunnelIo, Bytes)> {
-    let head = session.req_header().as_owned_parts();
-    let (near, mut far) = duplex(64 * 1024);
-    let mut text =
-        format!("CONNECT {} HTTP/1.1\r\n", head.headers.get("host").and_then(|it| it.to_str().ok()).unwrap_or("-"));
-    for (name, value) in &head.headers {
-        text.push_str(&format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes())));
-    }
-    text.push_str("\r\n");
-    far.write_all(text.as_bytes()).await.map_err(|_| lost("no room for the head"))?;
-    let mut stand_in = ServerSession::new_http1(Box::new(near));
-    stand_in.read_request().await?;
+pub(super) async fn take_over(session: &mut Session) -> Result<(TunnelIo, Bytes)> {
+    let head =
+        std::mem::replace(session.req_header_mut(), RequestHeader::build_no_case(Method::CONNECT, b"/", Some(0))?);
     session.set_keepalive(Some(1));
-    let real = std::mem::replace(session.as_downstream_mut(), stand_in);
-    if let Some(leaving) = exchange.leaving.as_mut() {
-        leaving.far = Some(far);
-    }
-    let inside = own_io(real).await?;
-    let answer = ResponseHeader::build(200, Some(0))?;
-    session.write_response_header(Box::new(answer), true).await?;
-    session.req_header_mut().set_version(head.version);
+    let stand_in = ServerSession::new_custom(Box::new(StandIn::new(head)));
+    let inside = own_io(std::mem::replace(session.as_downstream_mut(), stand_in)).await?;
+    session.as_downstream_mut().write_response_header(Box::new(ResponseHeader::build(200, Some(0))?)).await?;
     Ok(inside)
 }
 
@@ -176,7 +169,7 @@ pub(super) async fn first_message(stream: &mut TunnelIo, early: &[u8], plan: &Pl
         Host::Name(name) => *hello.server_name == **name,
         // Nobody names an address in a handshake (RFC 6066 §3).
         Host::Address(_) => {
-            hello.server_name.is_empty() || plan.way.host().is_some_and(|it| it.name == hello.server_name)
+            hello.server_name.is_empty() || plan.way.host().is_some_and(|it| *it.name == *hello.server_name)
         }
     };
     if !is_meant {
@@ -216,11 +209,11 @@ async fn carry(
     let (up, down) = open(exchange, gateway);
     let terms = plan.ways.tunnels;
     let bounds = Bounds { idle: Some(terms.idle), age: terms.age, bytes: terms.bytes };
-    let key = exchange.client_listener();
+    let since = (exchange.snapshot.generation, exchange.client_listener());
     let end = if upstream.write_all(&early).await.is_ok() {
         tokio::select! {
             end = relay::relay(stream, upstream, bounds, (&up, &down)) => end,
-            () = revoked(&gateway.live, key, &plan) => End::Aged,
+            () = revoked(&gateway.live, since, &plan) => End::Aged,
         }
     } else {
         End::Broken
@@ -251,25 +244,29 @@ fn labels(leaving: &Leaving) -> DestinationLabels<'_> {
     DestinationLabels::Cluster { name: &leaving.cluster, host: &leaving.host, namespace: &leaving.namespace }
 }
 
-/// Ends some time after a configuration does not allow the destination any more.
-pub(super) async fn revoked(live: &Arc<Live>, key: Option<ListenerKey>, plan: &Plan) {
-    let grace = plan.ways.tunnels.grace;
-    let mut generation = live.pin().generation;
-    let mut since: Option<tokio::time::Instant> = None;
+/// Ends some time after a configuration does not allow the destination any more; `known` allowed it.
+pub(super) async fn revoked(live: &Live, (known, key): (u64, Option<ListenerKey>), plan: &Plan) {
+    let mut published = live.follow(known);
+    let mut due: Option<Instant> = None;
     loop {
-        tokio::time::sleep(LOOK.min(grace)).await;
-        let snapshot = live.pin();
-        if snapshot.generation != generation {
-            generation = snapshot.generation;
-            let listener = key.and_then(|it| snapshot.listener(it));
-            let allowed = listener.is_some_and(|it| match &it.service {
-                Service::Proxy(proxy) => proxy.ways.decide(&plan.target, Use::Tunnel).is_ok(),
-                Service::Http(_) | Service::Tcp(_) | Service::Tls(_) => false,
-            });
-            since = if allowed { None } else { Some(since.unwrap_or_else(tokio::time::Instant::now)) };
-        }
-        if since.is_some_and(|it| it.elapsed() >= grace) {
+        let change = match due {
+            None => published.changed().await,
+            Some(due) => match timeout_at(due, published.changed()).await {
+                Ok(change) => change,
+                Err(_) => return,
+            },
+        };
+        if change.is_err() {
+            // The process ends.
             return;
         }
+        sleep(plan.ways.tunnels.grace.min(SPREAD).mul_f64(fastrand::f64())).await;
+        let snapshot = live.pin();
+        let listener = key.and_then(|it| snapshot.listener(it));
+        let allowed = listener.is_some_and(|it| match &it.service {
+            Service::Proxy(proxy) => proxy.ways.decide(&plan.target, Use::Tunnel).is_ok(),
+            Service::Http(_) | Service::Tcp(_) | Service::Tls(_) => false,
+        });
+        due = if allowed { None } else { due.or_else(|| Some(Instant::now() + plan.ways.tunnels.grace)) };
     }
 }

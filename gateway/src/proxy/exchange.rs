@@ -10,7 +10,6 @@ use pingora::Error;
 use pingora::protocols::Digest;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::proxy::Session;
-use tokio::io::DuplexStream;
 
 use super::attempt::Attempts;
 use super::mirror::Copies;
@@ -77,19 +76,17 @@ pub struct Exchange {
 #[derive(Default)]
 pub(super) struct Leaving {
     /// Name of the cluster.
-    pub(super) cluster: Box<str>,
+    pub(super) cluster: Arc<str>,
     /// Host, as the document has it.
-    pub(super) host: Box<str>,
+    pub(super) host: Arc<str>,
     /// Namespace of the document.
-    pub(super) namespace: Box<str>,
+    pub(super) namespace: Arc<str>,
     /// Why it would be refused, if policies were not only tried out.
     pub(super) would_deny: Option<Box<str>>,
     /// The end of a tunnel.
     pub(super) endpoint: Option<SocketAddr>,
     /// Bytes of a tunnel: from the client, and to it.
     pub(super) bytes: (u64, u64),
-    /// What stands in for the client's connection while a tunnel has it.
-    pub(super) far: Option<DuplexStream>,
 }
 
 /// What rate limits say of a request.

@@ -210,7 +210,7 @@ fn number(value: impl itoa::Integer, out: &mut Vec<u8>) -> bool {
     true
 }
 
-fn ip(address: IpAddr, out: &mut Vec<u8>) -> bool {
+pub(super) fn ip(address: IpAddr, out: &mut Vec<u8>) -> bool {
     match address {
         IpAddr::V4(it) => {
             for (index, octet) in it.octets().into_iter().enumerate() {

@@ -60,7 +60,7 @@ pub(super) async fn serve(
     (plan, config): (&Plan, Arc<ServerConfig>),
     gateway: &Gateway,
 ) -> Result<()> {
-    let (mut stream, early) = connect::take_over(session, exchange).await?;
+    let (mut stream, early) = connect::take_over(session).await?;
     if stream.welcome().await.is_err() {
         exchange.end.reason = Some(Reason::ClientGone);
         return Ok(());
@@ -72,9 +72,10 @@ pub(super) async fn serve(
     let begun = shake_hands((stream, early), (plan, config), wrap).await;
     let end = match begun.map(|io| (io, inside(exchange, plan), gateway.inside.upgrade())) {
         Ok((io, Some(connection), Some(run))) => {
+            let since = (exchange.snapshot.generation, exchange.client_listener());
             tokio::select! {
                 () = run.serve(io, connection) => End::Done,
-                () = connect::revoked(&gateway.live, exchange.client_listener(), plan) => End::Aged,
+                () = connect::revoked(&gateway.live, since, plan) => End::Aged,
                 () = relay::age(terms.age) => End::Aged,
             }
         }

@@ -28,7 +28,7 @@ use crate::routing::route::{self, Action, Destination, Forward, PathPattern, Rou
 use crate::routing::way_out::{Use, Way, WaysOut};
 use crate::snapshot::Service;
 use crate::telemetry::egress_log::Asked;
-use crate::upstream::definition::{self, Definition, Protocol, Tls};
+use crate::upstream::definition::{Definition, Protocol, Tls};
 use crate::upstream::dns::Resolver;
 use crate::upstream::retry::Policy;
 
@@ -183,19 +183,17 @@ pub(super) fn refuse(exchange: &mut Exchange, target: &Target, fault: EgressFaul
 
 /// Notes where a request goes, for metrics and logs.
 fn note(exchange: &mut Exchange, plan: &Plan) {
-    let (host, namespace) = match plan.way.host() {
-        Some(host) => (host.name.clone(), host.namespace.clone()),
-        None => ("PassthroughCluster".into(), "unknown".into()),
-    };
-    let cluster = match plan.way.host() {
-        Some(_) => definition::name(&host, plan.target.port, ""),
-        None => host.to_string(),
+    let (cluster, host, namespace) = match &plan.way {
+        Way::Named(host, index) => {
+            let cluster = host.ports.get(*index).map(|it| Arc::clone(&it.cluster)).unwrap_or_default();
+            (cluster, Arc::clone(&host.name), Arc::clone(&host.namespace))
+        }
+        Way::Unnamed(_) => ("PassthroughCluster".into(), "PassthroughCluster".into(), "unknown".into()),
     };
     let would_deny = match plan.way {
         Way::Unnamed(fault) => fault.map(|it| format!("would_deny:{}[{}]", it.name(), plan.target).into()),
         Way::Named(..) => None,
     };
-    let cluster = cluster.into();
     exchange.leaving = Some(Box::new(Leaving { cluster, host, namespace, would_deny, ..Leaving::default() }));
 }
 

@@ -30,6 +30,7 @@ mod limit;
 mod mirror;
 mod outcome;
 mod respond;
+mod stand_in;
 mod tcp;
 mod timeout;
 mod try_clock;

@@ -69,9 +69,9 @@ pub struct TunnelTerms {
 #[derive(Debug)]
 pub struct AllowedHost {
     /// As it is written.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Namespace of the document.
-    pub namespace: Box<str>,
+    pub namespace: Arc<str>,
     /// The document.
     pub origin: Arc<DocumentOrigin>,
     /// Its ports.
@@ -85,6 +85,8 @@ pub struct AllowedHost {
 pub struct AllowedPort {
     /// The number.
     pub number: u16,
+    /// Name of its cluster, for logs and metrics.
+    pub cluster: Arc<str>,
     /// What it carries.
     pub carries: Carries,
     /// Port that is dialled.
@@ -154,7 +156,7 @@ impl WaysOut {
             ways.addresses.extend(addresses.into_iter().map(|it| (it, Arc::clone(&host))));
             match host.name.strip_prefix("*.") {
                 Some(suffix) => ways.wildcards.entry(suffix.into()).or_insert(host),
-                None => ways.exact.entry(host.name.clone()).or_insert(host),
+                None => ways.exact.entry(host.name.as_ref().into()).or_insert(host),
             };
         }
         ways

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::filter::api_key_authentication::ApiKeyAuthentication;
 use crate::filter::authentication::Authentication;
@@ -219,21 +220,35 @@ impl Snapshot {
 
 /// The published configuration.
 #[derive(Debug)]
-pub struct Live(ArcSwap<Snapshot>);
+pub struct Live {
+    current: ArcSwap<Snapshot>,
+    generation: watch::Sender<u64>,
+}
 
 impl Live {
     /// Publishes the first one.
     pub fn new(first: Arc<Snapshot>) -> Self {
-        Self(ArcSwap::new(first))
+        Self { generation: watch::Sender::new(first.generation), current: ArcSwap::new(first) }
     }
 
     /// The configuration now; a request calls this once.
     pub fn pin(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.current.load_full()
     }
 
     /// Replaces it; requests under way keep theirs.
     pub fn publish(&self, next: Arc<Snapshot>) {
-        self.0.store(next);
+        let generation = next.generation;
+        self.current.store(next);
+        self.generation.send_replace(generation);
+    }
+
+    /// Tells when another generation than this one is published: at once, where that was before it is asked for.
+    pub fn follow(&self, generation: u64) -> watch::Receiver<u64> {
+        let mut follower = self.generation.subscribe();
+        if *follower.borrow() != generation {
+            follower.mark_changed();
+        }
+        follower
     }
 }
