@@ -1,4 +1,4 @@
-//! What it costs to verify a token, known or not, beside the bare signature check; and to judge 1,000 rules.
+//! What it costs to verify a token, known or not, beside the bare signature check; to judge 1,000 rules, and to find an address.
 
 #![expect(missing_docs, reason = "criterion's macros make functions")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to measure")]
@@ -13,9 +13,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use gateway::filter::authentication::provider::{Provider, Source, Terms};
 use gateway::filter::authentication::{Asked, Authentication, Rule as TokenRule};
 use gateway::filter::authorization::subject::{Http, Subject};
-use gateway::filter::authorization::values::{Networks, Texts};
+use gateway::filter::authorization::values::Texts;
 use gateway::filter::authorization::{Attribute, Authorization, Group, Rule, Test};
 use gateway::network::Network;
+use gateway::network::set::Networks;
 use http::{HeaderMap, HeaderValue, Method, header};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto, encode};
 use rcgen::{KeyPair, PublicKeyData as _};
@@ -72,7 +73,7 @@ fn rules(criterion: &mut Criterion) {
         let path = format!("/r{number}/*");
         let to =
             [test(Attribute::Method(Texts::new(["GET"]))), test(Attribute::Path(Texts::of_paths([path.as_str()])))];
-        let from = [test(Attribute::Peer(Networks([Network::new(IpAddr::from([127, 0, 0, 0]), 8)].into())))];
+        let from = [test(Attribute::Peer(Networks::from_iter([Network::new(IpAddr::from([127, 0, 0, 0]), 8)])))];
         Rule {
             name: format!("rule {number}").into(),
             origin: Arc::default(),
@@ -106,5 +107,19 @@ fn rules(criterion: &mut Criterion) {
     criterion.bench_function("1,000 rules", |bencher| bencher.iter(|| black_box(policy.judge(black_box(&subject)))));
 }
 
-criterion_group!(benches, tokens, rules);
+fn networks(criterion: &mut Criterion) {
+    for count in [1, 10_000] {
+        let network = |it: u32| Network::new(IpAddr::from((0x0a00_0000 + (it << 9)).to_be_bytes()), 24);
+        let set: Networks = (0..count).map(network).collect();
+        let mut at = 0_u32;
+        criterion.bench_function(&format!("an address among {count} networks"), |bencher| {
+            bencher.iter(|| {
+                at = at.wrapping_add(0x9e37_79b9);
+                black_box(set.hold(IpAddr::from((0x0a00_0000 + (at >> 9)).to_be_bytes())))
+            });
+        });
+    }
+}
+
+criterion_group!(benches, tokens, rules, networks);
 criterion_main!(benches);

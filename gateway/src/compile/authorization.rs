@@ -1,6 +1,5 @@
 //! Lowers AuthorizationPolicies: the rules of all that apply, by what they do.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use config_schema::istio::authorization_policy::{
@@ -16,10 +15,11 @@ use super::external_authorization::Asks;
 use super::origins;
 use super::policies::{Aim, applies};
 use crate::filter::authentication::claims::ClaimPath;
-use crate::filter::authorization::values::{Accounts, Networks, Principals, Texts};
+use crate::filter::authorization::values::{Accounts, Principals, Texts};
 use crate::filter::authorization::{Attribute, Authorization, Group, Rule, Test};
 use crate::filter::external_authorization::Custom;
 use crate::network::Network;
+use crate::network::set::Networks;
 use crate::origin::DocumentOrigin;
 
 /// Annotation that turns a policy into a rehearsal.
@@ -119,7 +119,7 @@ fn texts(values: &[String]) -> Texts {
 
 fn networks(values: &[String]) -> Networks {
     let parsed = values.iter().filter_map(|it| it.parse::<Cidr>().ok());
-    Networks(parsed.map(|it| Network::new(IpAddr::to_canonical(&it.address()), it.prefix())).collect())
+    parsed.map(|it| Network::canonical(it.address(), it.prefix())).collect()
 }
 
 fn ports(values: &[String]) -> Attribute {

@@ -63,11 +63,11 @@ fn client_certificates(topology: Option<&GatewayTopology>) -> ForwardClientCert 
 fn proxy_protocol(settings: &GatewaySettings, topology: Option<&GatewayTopology>) -> ProxyProtocol {
     let everyone = [Network::new(Ipv4Addr::UNSPECIFIED.into(), 0), Network::new(Ipv6Addr::UNSPECIFIED.into(), 0)];
     let trusted = settings.proxy_protocol.iter().flat_map(|it| &it.trusted_sources);
-    let trusted: Box<[Network]> =
-        trusted.filter_map(|it| it.parse::<Cidr>().ok()).map(|it| Network::new(it.address(), it.prefix())).collect();
+    let trusted =
+        trusted.filter_map(|it| it.parse::<Cidr>().ok()).map(|it| Network::canonical(it.address(), it.prefix()));
     match (settings.proxy_protocol.is_some(), topology.is_some_and(|it| it.proxy_protocol.is_some())) {
-        (true, _) => ProxyProtocol::From(trusted),
-        (false, true) => ProxyProtocol::From(everyone.into()),
+        (true, _) => ProxyProtocol::From(trusted.collect()),
+        (false, true) => ProxyProtocol::From(everyone.into_iter().collect()),
         (false, false) => ProxyProtocol::Off,
     }
 }

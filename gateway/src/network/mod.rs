@@ -1,6 +1,8 @@
 //! IP networks, for whoever decides by where somebody comes from.
 
 pub mod public;
+pub mod set;
+pub mod table;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -15,6 +17,14 @@ impl Network {
     /// The network of an address; a prefix beyond its width is the address alone.
     pub fn new(address: IpAddr, prefix: u8) -> Self {
         Self { address, prefix }
+    }
+
+    /// The same in its plain form: one that is written as IPv4-mapped is an IPv4 network.
+    pub fn canonical(address: IpAddr, prefix: u8) -> Self {
+        match (address.to_canonical(), prefix.checked_sub(96)) {
+            (plain @ IpAddr::V4(_), Some(rest)) if address.is_ipv6() => Self::new(plain, rest),
+            _ => Self::new(address, prefix),
+        }
     }
 
     /// Whether it holds an address; an IPv4-mapped one counts as IPv4.
@@ -66,8 +76,44 @@ pub fn is_reserved(address: IpAddr) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Addresses that are often near each other.
+    fn address() -> impl Strategy<Value = IpAddr> {
+        let v4 = (0..4_u8, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| Ipv4Addr::new(a, b, c, d));
+        let v6 = (0..4_u16, any::<u16>(), any::<u32>())
+            .prop_map(|(a, b, c)| Ipv6Addr::from_bits(u128::from(a) << 112 | u128::from(b) << 64 | u128::from(c)));
+        prop_oneof![
+            v4.clone().prop_map(IpAddr::V4),
+            v4.prop_map(|it| IpAddr::V6(it.to_ipv6_mapped())),
+            v6.prop_map(IpAddr::V6)
+        ]
+    }
+
+    pub(crate) fn addresses() -> impl Strategy<Value = Vec<IpAddr>> {
+        prop::collection::vec(address(), 32)
+    }
+
+    pub(crate) fn networks() -> impl Strategy<Value = Vec<Network>> {
+        prop::collection::vec((address(), 0..=140_u8).prop_map(|(it, prefix)| Network::new(it, prefix)), 0..24)
+    }
+
+    #[test]
+    fn a_mapped_network_is_an_ipv4_one() {
+        for (address, prefix, inside, outside) in [
+            ("::ffff:10.0.0.0", 104, "10.255.0.1", "11.0.0.1"),
+            ("::ffff:10.0.0.1", 128, "10.0.0.1", "10.0.0.2"),
+            ("10.0.0.0", 8, "10.255.0.1", "11.0.0.1"),
+            ("fd00::", 100, "fd00::1", "::1"),
+        ] {
+            let network = Network::canonical(address.parse().unwrap(), prefix);
+            assert!(network.contains(inside.parse().unwrap()), "{network:?} {inside}");
+            assert!(!network.contains(outside.parse().unwrap()), "{network:?} {outside}");
+        }
+    }
 
     #[test]
     fn surroundings_are_known() {

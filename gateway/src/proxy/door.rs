@@ -238,7 +238,7 @@ async fn named(
 ) -> Option<(TcpStream, Bytes)> {
     let is_expected = match expected {
         ProxyProtocol::Off => false,
-        ProxyProtocol::From(networks) => networks.iter().any(|it| it.contains(accepted.peer.ip())),
+        ProxyProtocol::From(networks) => networks.hold(accepted.peer.ip()),
     };
     if !is_expected {
         return Some((stream, Bytes::new()));

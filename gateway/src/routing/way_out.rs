@@ -9,6 +9,7 @@ use crate::egress::target::{Host, Target};
 use crate::local_reply::egress_fault::EgressFault;
 use crate::network::Network;
 use crate::network::public as guard;
+use crate::network::table::NetworkTable;
 use crate::origin::DocumentOrigin;
 use crate::text;
 use crate::upstream::definition::Definition;
@@ -103,7 +104,7 @@ pub struct WaysOut {
     exact: HashMap<Box<str>, Arc<AllowedHost>>,
     /// By what follows the star and its dot.
     wildcards: HashMap<Box<str>, Arc<AllowedHost>>,
-    addresses: Vec<(Network, Arc<AllowedHost>)>,
+    addresses: NetworkTable<Arc<AllowedHost>>,
     /// How hosts are reached that nobody names.
     pub template: Arc<Definition>,
     /// What happens to them.
@@ -145,20 +146,22 @@ impl WaysOut {
         let mut ways = Self {
             exact: HashMap::new(),
             wildcards: HashMap::new(),
-            addresses: Vec::new(),
+            addresses: NetworkTable::default(),
             template,
             others,
             networks,
             tunnels,
         };
+        let mut named = Vec::new();
         for (host, addresses) in hosts {
             let host = Arc::new(host);
-            ways.addresses.extend(addresses.into_iter().map(|it| (it, Arc::clone(&host))));
+            named.extend(addresses.into_iter().map(|it| (it, Arc::clone(&host))));
             match host.name.strip_prefix("*.") {
                 Some(suffix) => ways.wildcards.entry(suffix.into()).or_insert(host),
                 None => ways.exact.entry(host.name.as_ref().into()).or_insert(host),
             };
         }
+        ways.addresses = named.into_iter().collect();
         ways
     }
 
@@ -174,8 +177,8 @@ impl WaysOut {
                 self.exact.get(name).or_else(|| text::above(name).find_map(|it| self.wildcards.get(it)))
             }
             Host::Address(address) => {
-                let found = self.addresses.iter().find(|(network, _)| names(network, *address));
-                found.map(|(_, host)| host)
+                // An address is known as it is spelled.
+                if is_mapped(*address) { None } else { self.addresses.find(*address) }
             }
         }
     }
@@ -219,10 +222,8 @@ impl WaysOut {
     }
 }
 
-/// Whether a network that a document names holds an address as it is spelled.
-fn names(network: &Network, address: IpAddr) -> bool {
-    let mapped = matches!(address, IpAddr::V6(it) if it.to_ipv4_mapped().is_some());
-    !mapped && network.contains(address)
+fn is_mapped(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(it) if it.to_ipv4_mapped().is_some())
 }
 
 impl Way {

@@ -26,7 +26,7 @@ use crate::listener::set::{ListenerKey, Wanted};
 use crate::listener::tls::authority::Interception;
 use crate::listener::tls::server::TlsServer;
 use crate::listener::tls::terms::Definition as TlsDefinition;
-use crate::network::Network;
+use crate::network::set::Networks;
 use crate::quota::counters::Counters;
 use crate::routing::host_table::HostTable;
 use crate::routing::limits::Staged;
@@ -130,7 +130,7 @@ pub enum ProxyProtocol {
     /// Nobody.
     Off,
     /// Everyone in these networks, always; others come directly.
-    From(Box<[Network]>),
+    From(Networks),
 }
 
 /// Whether requests are logged, and how.

@@ -1,6 +1,5 @@
 //! Lowers the conditions of a rate limit's rule.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use config_schema::Problem;
@@ -9,7 +8,7 @@ use config_schema::native::rate_limit_policy::RequestMatch;
 use config_schema::value::{Cidr, Pattern, StringMatch};
 
 use crate::compile::matches;
-use crate::filter::authorization::values::{Networks, Principals, Texts};
+use crate::filter::authorization::values::{Principals, Texts};
 use crate::filter::authorization::{Attribute, Test};
 use crate::network::Network;
 use crate::routing::limits::Predicate;
@@ -55,8 +54,8 @@ fn predicate(written: &RequestMatch) -> Result<Predicate, Box<Problem>> {
     }
     if !client_addresses.is_empty() {
         let networks = client_addresses.iter().filter_map(|it| it.parse::<Cidr>().ok());
-        let networks = networks.map(|it| Network::new(IpAddr::to_canonical(&it.address()), it.prefix()));
-        tests.push(test(Attribute::Client(Networks(networks.collect()))));
+        let networks = networks.map(|it| Network::canonical(it.address(), it.prefix()));
+        tests.push(test(Attribute::Client(networks.collect())));
     }
     Ok(Predicate {
         path,

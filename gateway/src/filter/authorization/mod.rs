@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use self::index::RuleIndex;
 use self::subject::Subject;
-use self::values::{Accounts, Networks, Principals, Texts};
+use self::values::{Accounts, Principals, Texts};
+use crate::network::set::Networks;
 use http::HeaderName;
 
 use crate::filter::authentication::claims::ClaimPath;

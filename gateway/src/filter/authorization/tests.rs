@@ -8,6 +8,7 @@ use proptest::prelude::{Strategy, any, prop_oneof, proptest};
 use super::subject::Http;
 use super::*;
 use crate::network::Network;
+use crate::network::set::Networks;
 
 fn subject<'a>(path: &'a str, host: &'a str, headers: &'a HeaderMap) -> Subject<'a> {
     let here = IpAddr::from([127, 0, 0, 1]);
@@ -73,7 +74,7 @@ fn every_attribute_is_compared_as_istio_does() {
     let mut headers = HeaderMap::new();
     headers.append("x-a", HeaderValue::from_static("1"));
     headers.append("x-a", HeaderValue::from_static("2"));
-    let network = |it: [u8; 4], prefix| Networks([Network::new(it.into(), prefix)].into());
+    let network = |it: [u8; 4], prefix| Networks::from_iter([Network::new(it.into(), prefix)]);
     for (attribute, expected) in [
         (Attribute::Principal(Texts::new(["td/ns/shop/*"])), true),
         (Attribute::Namespace(Texts::new(["shop"])), true),

@@ -1,9 +1,6 @@
 //! Sets of values that policies ask for, made for asking: hashed, by prefix, by suffix, by network.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
-
-use crate::network::Network;
 
 /// Texts: exact, `prefix*`, `*suffix`, `*` for any that is not empty, and templates of paths.
 #[derive(Debug, Clone, Default)]
@@ -102,17 +99,6 @@ impl Template {
         let (front, rest) = segments.split_at(self.before.len());
         let (_, back) = rest.split_at(middle);
         fits(&self.before, front) && fits(after, back)
-    }
-}
-
-/// Networks.
-#[derive(Debug, Clone, Default)]
-pub struct Networks(pub Box<[Network]>);
-
-impl Networks {
-    /// Whether an address lies in one.
-    pub fn hold(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|it| it.contains(address))
     }
 }
 
