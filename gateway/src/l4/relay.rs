@@ -3,12 +3,16 @@
 //! Each direction ends on its own (half-close): a client that has sent everything still
 //! gets its answer. A bound on silence and a bound on age end both.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use prometheus::IntCounter;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// What is read at once, and kept for each direction, of a connection that carries much.
@@ -69,24 +73,35 @@ pub enum End {
     Aged,
 }
 
+/// What bytes are carried over.
+pub trait Carrier: AsyncRead + AsyncWrite + Unpin {
+    /// Whether closing it tells the other side as much as shutting it down would, once that side has said its end.
+    fn ends_by_closing(&self) -> bool;
+}
+
+impl Carrier for TcpStream {
+    fn ends_by_closing(&self) -> bool {
+        true
+    }
+}
+
 /// Ties two connections together; `up` counts what goes from the first to the second.
-pub async fn relay<A, B>(a: A, b: B, bounds: Bounds, (up, down): (&Meter, &Meter)) -> End
-where
-    A: AsyncRead + AsyncWrite,
-    B: AsyncRead + AsyncWrite,
-{
-    let (mut a_read, mut a_write) = tokio::io::split(a);
-    let (mut b_read, mut b_write) = tokio::io::split(b);
+pub async fn relay(mut a: impl Carrier, mut b: impl Carrier, bounds: Bounds, (up, down): (&Meter, &Meter)) -> End {
     let begun = Instant::now();
     let moved = AtomicU64::new(0);
-    let both = async {
-        let there = one_way((&mut a_read, &mut b_write), up, (&moved, begun), bounds.bytes);
-        let back = one_way((&mut b_read, &mut a_write), down, (&moved, begun), bounds.bytes);
-        tokio::try_join!(there, back)
-    };
+    let (mut there, mut back) = (OneWay::new(up, bounds.bytes), OneWay::new(down, bounds.bytes));
+    let both = poll_fn(|cx| {
+        let before = there.passed + back.passed;
+        let first = there.poll(cx, (&mut a, &mut b), back.is_over())?;
+        let second = back.poll(cx, (&mut b, &mut a), there.is_over())?;
+        if there.passed + back.passed > before {
+            moved.store(millis(begun), Ordering::Relaxed);
+        }
+        if first.is_ready() && second.is_ready() { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
+    });
     tokio::select! {
         result = both => match result {
-            Ok(_) => End::Done,
+            Ok(()) => End::Done,
             Err(_) => End::Broken,
         },
         () = silence(&moved, begun, bounds.idle) => End::Idle,
@@ -94,32 +109,99 @@ where
     }
 }
 
-async fn one_way(
-    (from, to): (&mut (impl AsyncRead + Unpin), &mut (impl AsyncWrite + Unpin)),
-    meter: &Meter,
-    (moved, begun): (&AtomicU64, Instant),
+/// What a direction does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Read,
+    Write,
+    Flush,
+    Close,
+    Over,
+}
+
+/// One direction, and what was read of it and is not written yet.
+struct OneWay<'a> {
+    meter: &'a Meter,
     most: Option<u64>,
-) -> io::Result<()> {
-    let mut buffer = vec![0; SMALL_BUFFER];
-    let mut quiet = 0;
-    loop {
-        let read = from.read(&mut buffer).await?;
-        if read == 0 {
-            return to.shutdown().await;
+    step: Step,
+    buffer: Vec<u8>,
+    /// Part of the buffer that is to be written: what is written of it, and where it ends.
+    part: (usize, usize),
+    /// Small reads in a row.
+    quiet: u32,
+    /// Bytes that have passed.
+    passed: u64,
+}
+
+impl<'a> OneWay<'a> {
+    fn new(meter: &'a Meter, most: Option<u64>) -> Self {
+        let buffer = vec![0; SMALL_BUFFER];
+        Self { meter, most, step: Step::Read, buffer, part: (0, 0), quiet: 0, passed: 0 }
+    }
+
+    fn is_over(&self) -> bool {
+        self.step == Step::Over
+    }
+
+    /// Goes on until it has to wait; `is_last` when the other direction is over.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        (from, to): (&mut impl Carrier, &mut impl Carrier),
+        is_last: bool,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            self.step = match self.step {
+                Step::Read => ready!(self.read(cx, from))?,
+                Step::Write => ready!(self.write(cx, to))?,
+                Step::Flush => {
+                    ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                    self.note();
+                    Step::Read
+                }
+                // Both connections are about to be closed.
+                Step::Close if is_last && to.ends_by_closing() => Step::Over,
+                Step::Close => {
+                    ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                    Step::Over
+                }
+                Step::Over => return Poll::Ready(Ok(())),
+            };
         }
-        let part = buffer.get(..read).unwrap_or_default();
-        if most.is_some_and(|it| meter.bytes() + read as u64 > it) {
-            return Err(io::Error::other("more than may pass"));
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, from: &mut impl Carrier) -> Poll<io::Result<Step>> {
+        let mut into = ReadBuf::new(&mut self.buffer);
+        ready!(Pin::new(from).poll_read(cx, &mut into))?;
+        let read = into.filled().len();
+        if self.most.is_some_and(|it| self.passed + read as u64 > it) {
+            return Poll::Ready(Err(io::Error::other("more than may pass")));
         }
-        to.write_all(part).await?;
-        to.flush().await?;
-        meter.count(read);
-        moved.store(millis(begun), Ordering::Relaxed);
-        quiet = if read < SMALL_BUFFER { quiet + 1 } else { 0 };
-        if read == buffer.len() {
-            buffer.resize(BUFFER, 0);
-        } else if quiet == QUIET {
-            buffer = vec![0; SMALL_BUFFER];
+        self.part = (0, read);
+        Poll::Ready(Ok(if read == 0 { Step::Close } else { Step::Write }))
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, to: &mut impl Carrier) -> Poll<io::Result<Step>> {
+        while self.part.0 < self.part.1 {
+            let rest = self.buffer.get(self.part.0..self.part.1).unwrap_or_default();
+            match ready!(Pin::new(&mut *to).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.part.0 += written,
+            }
+        }
+        Poll::Ready(Ok(Step::Flush))
+    }
+
+    /// Counts what has passed, and makes room for as much as comes.
+    fn note(&mut self) {
+        let passed = self.part.1;
+        self.meter.count(passed);
+        self.passed += passed as u64;
+        self.quiet = if passed < SMALL_BUFFER { self.quiet + 1 } else { 0 };
+        if passed == self.buffer.len() {
+            self.buffer.resize(BUFFER, 0);
+        } else if self.quiet == QUIET {
+            self.buffer = vec![0; SMALL_BUFFER];
         }
     }
 }
@@ -150,9 +232,15 @@ pub async fn age(bound: Option<Duration>) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::duplex;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
+
+    impl Carrier for DuplexStream {
+        fn ends_by_closing(&self) -> bool {
+            false
+        }
+    }
 
     fn meter() -> Meter {
         Meter::new(IntCounter::new("bytes", "Bytes.").unwrap())

@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::l4::relay::Carrier;
+
 /// A socket of which the beginning was read already.
 #[derive(Debug)]
 pub struct Begun {
@@ -48,6 +50,16 @@ impl ClientIo {
             Self::Plain(it) => Some(it.socket.as_raw_fd()),
             Self::Tls(it) => Some(it.get_ref().0.socket.as_raw_fd()),
             Self::Inside(_) => None,
+        }
+    }
+}
+
+impl Carrier for ClientIo {
+    fn ends_by_closing(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            // Its peer waits for the end of the session that it has with us.
+            Self::Tls(_) | Self::Inside(_) => false,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::consult::{self, Tools};
 use super::dynamic::Dynamic;
 use super::facts::TcpFacts;
 use crate::filter::external_authorization::Custom;
-use crate::l4::relay::{self, Bounds, End, Meter};
+use crate::l4::relay::{self, Bounds, Carrier, End, Meter};
 use crate::l4::tunnel;
 use crate::listener::accept::Accepted;
 use crate::listener::client_io::ClientIo;
@@ -174,6 +174,13 @@ impl ServeTcp {
         let made = Made { proxy: proxy.as_ref(), tls: tls.as_deref() };
         let taken = in_use(&cluster.definition().tls, made, Instant::now).map_err(|_| Reason::ConnectFailure)?;
         Ok(((lease, taken), stream))
+    }
+}
+
+impl Carrier for Upstream {
+    fn ends_by_closing(&self) -> bool {
+        // It may be in TLS.
+        false
     }
 }
 

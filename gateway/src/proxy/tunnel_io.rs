@@ -15,6 +15,7 @@ use pingora::protocols::http::v2::server::HttpSession;
 use pingora::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
+use crate::l4::relay::Carrier;
 use crate::listener::client_io::ClientIo;
 
 /// What a client of HTTP/1.1 is told when its tunnel begins.
@@ -107,6 +108,15 @@ impl AsyncWrite for H2Stream {
             self.out.send_data(Bytes::new(), true).map_err(io::Error::other)?;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Carrier for TunnelIo {
+    fn ends_by_closing(&self) -> bool {
+        match self {
+            Self::Bare(io) => io.ends_by_closing(),
+            Self::Stream(_) => false,
+        }
     }
 }
 
