@@ -268,6 +268,37 @@ mod tests {
         assert_eq!((up.bytes(), down.bytes()), (8, 7));
     }
 
+    async fn sockets() -> (TcpStream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (near.unwrap(), far.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn sockets_that_are_only_closed_get_everything_and_an_end() {
+        let ((mut client, a), (b, mut server)) = (sockets().await, sockets().await);
+        let (up, down) = (meter(), meter());
+        let answer = vec![7; 4 << 20];
+        let asks = async {
+            client.write_all(b"question").await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut answered = Vec::new();
+            client.read_to_end(&mut answered).await.unwrap();
+            answered
+        };
+        let answers = async {
+            let mut asked = Vec::new();
+            server.read_to_end(&mut asked).await.unwrap();
+            server.write_all(&answer).await.unwrap();
+            drop(server);
+            asked
+        };
+        let (end, answered, asked) = tokio::join!(relay(a, b, FREE, (&up, &down)), asks, answers);
+        assert_eq!((end, asked.as_slice()), (End::Done, &b"question"[..]));
+        assert!(answered == answer, "{} bytes", answered.len());
+        assert_eq!((up.bytes(), down.bytes()), (8, answer.len() as u64));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn silence_and_age_end_both() {
         let ((mut client, a), (b, _server)) = (duplex(64), duplex(64));
