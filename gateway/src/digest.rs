@@ -1,7 +1,5 @@
 //! SHA-256 and hex, for whoever compares by digest.
 
-use std::fmt::Write as _;
-
 use tokio_rustls::rustls::crypto::ring::cipher_suite;
 
 /// SHA-256.
@@ -13,11 +11,12 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Bytes in lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, it| {
-        // Writing to a String cannot fail.
-        write!(out, "{it:02x}").unwrap_or_default();
-        out
-    })
+    bytes.iter().flat_map(|it| hex_digits(*it)).map(char::from).collect()
+}
+
+/// The two lower-case hex digits of a byte.
+pub fn hex_digits(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 0xf].map(|it| if it < 10 { b'0' + it } else { b'a' + it - 10 })
 }
 
 #[cfg(test)]

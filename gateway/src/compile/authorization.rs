@@ -117,7 +117,8 @@ fn texts(values: &[String]) -> Texts {
     Texts::new(values.iter().map(String::as_str))
 }
 
-fn networks(values: &[String]) -> Networks {
+/// Networks as they are written, for whoever asks where somebody comes from.
+pub(super) fn networks(values: &[String]) -> Networks {
     let parsed = values.iter().filter_map(|it| it.parse::<Cidr>().ok());
     parsed.map(|it| Network::canonical(it.address(), it.prefix())).collect()
 }

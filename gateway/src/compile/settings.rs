@@ -9,8 +9,8 @@ use config_schema::istio::mesh_config::{
 };
 use config_schema::native::settings::{GatewaySettings, Limits, MAX_RETRY_BUFFER, Node as WrittenNode};
 use config_schema::problem::{Problem, Severity, code};
-use config_schema::value::Cidr;
 
+use super::authorization::networks;
 use super::headers::template;
 use crate::listener::limits::{ConnectionLimits, default_max_connections};
 use crate::network::Network;
@@ -62,13 +62,10 @@ fn client_certificates(topology: Option<&GatewayTopology>) -> ForwardClientCert 
 /// Istio's field asks for the header from everyone; our own setting says from whom it is believed.
 fn proxy_protocol(settings: &GatewaySettings, topology: Option<&GatewayTopology>) -> ProxyProtocol {
     let everyone = [Network::new(Ipv4Addr::UNSPECIFIED.into(), 0), Network::new(Ipv6Addr::UNSPECIFIED.into(), 0)];
-    let trusted = settings.proxy_protocol.iter().flat_map(|it| &it.trusted_sources);
-    let trusted =
-        trusted.filter_map(|it| it.parse::<Cidr>().ok()).map(|it| Network::canonical(it.address(), it.prefix()));
-    match (settings.proxy_protocol.is_some(), topology.is_some_and(|it| it.proxy_protocol.is_some())) {
-        (true, _) => ProxyProtocol::From(trusted.collect()),
-        (false, true) => ProxyProtocol::From(everyone.into_iter().collect()),
-        (false, false) => ProxyProtocol::Off,
+    match (&settings.proxy_protocol, topology.is_some_and(|it| it.proxy_protocol.is_some())) {
+        (Some(it), _) => ProxyProtocol::From(networks(&it.trusted_sources)),
+        (None, true) => ProxyProtocol::From(everyone.into_iter().collect()),
+        (None, false) => ProxyProtocol::Off,
     }
 }
 

@@ -41,6 +41,11 @@ impl Network {
     }
 }
 
+/// Whether an address is an IPv4 one in the clothes of IPv6.
+pub fn is_mapped(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(it) if it.to_ipv4_mapped().is_some())
+}
+
 /// An address with only its first bits; a prefix beyond its width keeps all.
 pub fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     match address {

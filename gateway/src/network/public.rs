@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Network;
+use super::{Network, is_mapped};
 
 /// IPv4 networks that are not public (IANA's registry of special-purpose addresses), and metadata services in public ones.
 const SPECIAL_V4: [(Ipv4Addr, u8); 18] = [
@@ -49,7 +49,7 @@ pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(_) => !SPECIAL_V4.iter().any(|(base, prefix)| holds(IpAddr::V4(*base), *prefix, address)),
         // Not brought into IPv4 form: an address in such clothes is nobody's on the wire.
-        IpAddr::V6(own) if own.to_ipv4_mapped().is_some() => false,
+        IpAddr::V6(_) if is_mapped(address) => false,
         IpAddr::V6(_) => {
             let (base, prefix) = GLOBAL_V6;
             holds(IpAddr::V6(base), prefix, address)
@@ -64,8 +64,7 @@ fn holds(base: IpAddr, prefix: u8, address: IpAddr) -> bool {
 
 /// Whether an address may be dialled: it is public, or in a network that somebody named.
 pub fn admits(address: IpAddr, named: &[Network]) -> bool {
-    let mapped = matches!(address, IpAddr::V6(it) if it.to_ipv4_mapped().is_some());
-    is_public(address) || (!mapped && named.iter().any(|it| it.contains(address)))
+    is_public(address) || (!is_mapped(address) && named.iter().any(|it| it.contains(address)))
 }
 
 #[cfg(test)]

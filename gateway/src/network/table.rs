@@ -14,12 +14,6 @@ pub struct NetworkTable<T> {
     prefixes: Vec<u8>,
 }
 
-impl<T> Default for NetworkTable<T> {
-    fn default() -> Self {
-        Self { values: HashMap::new(), prefixes: Vec::new() }
-    }
-}
-
 impl<T> NetworkTable<T> {
     /// What the first network that contains an address is for.
     pub fn find(&self, address: IpAddr) -> Option<&T> {
@@ -31,7 +25,7 @@ impl<T> NetworkTable<T> {
 
 impl<T> FromIterator<(Network, T)> for NetworkTable<T> {
     fn from_iter<I: IntoIterator<Item = (Network, T)>>(entries: I) -> Self {
-        let mut table = Self::default();
+        let mut table = Self { values: HashMap::new(), prefixes: Vec::new() };
         for (order, (Network { address, prefix }, value)) in entries.into_iter().enumerate() {
             let prefix = prefix.min(if address.is_ipv4() { 32 } else { 128 });
             table.values.entry((masked(address, prefix), prefix)).or_insert((order, value));

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
 use super::facts;
+use crate::digest::hex_digits;
 use crate::routing::request::Scheme;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -86,8 +87,7 @@ pub(super) fn request_id(random: u128) -> HeaderValue {
         if matches!(index, 4 | 6 | 8 | 10) {
             out.push(b'-');
         }
-        let hex = |it: u8| if it < 10 { b'0' + it } else { b'a' + it - 10 };
-        out.extend([hex(byte >> 4), hex(byte & 0xf)]);
+        out.extend(hex_digits(byte));
     }
     HeaderValue::from_bytes(&out).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

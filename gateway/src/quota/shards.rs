@@ -3,6 +3,7 @@
 //! A part that is full forgets the key that was seen longest ago. Whoever needs several keys at
 //! once locks their parts in ascending order ([`Shards::lock`]), so that no two wait for each other.
 
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,12 +30,7 @@ pub struct Locked<'a, T> {
 impl<T> Shards<T> {
     /// So many parts of so many keys each.
     pub fn new(parts: NonZeroUsize, keys: NonZeroUsize) -> Self {
-        // Grown as keys come; the bound holds all the same.
-        let shard = || {
-            let mut shard = LruCache::unbounded();
-            shard.resize(keys);
-            Mutex::new(shard)
-        };
+        let shard = || Mutex::new(bounded(keys));
         Self { first: shard(), others: (1..parts.get()).map(|_| shard()).collect() }
     }
 
@@ -72,6 +68,13 @@ impl<T> Locked<'_, T> {
         let number = number(tag, self.parts);
         self.held.iter_mut().find(|(it, _)| *it == number).map(|(_, it)| work(it))
     }
+}
+
+/// Room for so many keys, which grows as they come; the bound holds all the same.
+pub(super) fn bounded<K: Hash + Eq, V>(keys: NonZeroUsize) -> LruCache<K, V> {
+    let mut cache = LruCache::unbounded();
+    cache.resize(keys);
+    cache
 }
 
 /// The part of a key.

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
+use super::shards::bounded;
+
 /// Keys that are counted; those that were seen longest ago are forgotten.
 const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(1 << 17).expect("it is more than none");
 
@@ -32,9 +34,7 @@ pub struct Windows(Mutex<LruCache<String, u64>>);
 
 impl Default for Windows {
     fn default() -> Self {
-        let mut counts = LruCache::unbounded();
-        counts.resize(MAX_KEYS);
-        Self(Mutex::new(counts))
+        Self(Mutex::new(bounded(MAX_KEYS)))
     }
 }
 

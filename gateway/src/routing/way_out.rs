@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::egress::target::{Host, Target};
 use crate::local_reply::egress_fault::EgressFault;
-use crate::network::Network;
 use crate::network::public as guard;
 use crate::network::table::NetworkTable;
+use crate::network::{Network, is_mapped};
 use crate::origin::DocumentOrigin;
 use crate::text;
 use crate::upstream::definition::Definition;
@@ -143,26 +143,16 @@ impl WaysOut {
         networks: Box<[Network]>,
         tunnels: TunnelTerms,
     ) -> Self {
-        let mut ways = Self {
-            exact: HashMap::new(),
-            wildcards: HashMap::new(),
-            addresses: NetworkTable::default(),
-            template,
-            others,
-            networks,
-            tunnels,
-        };
-        let mut named = Vec::new();
+        let (mut exact, mut wildcards, mut named) = (HashMap::new(), HashMap::new(), Vec::new());
         for (host, addresses) in hosts {
             let host = Arc::new(host);
             named.extend(addresses.into_iter().map(|it| (it, Arc::clone(&host))));
             match host.name.strip_prefix("*.") {
-                Some(suffix) => ways.wildcards.entry(suffix.into()).or_insert(host),
-                None => ways.exact.entry(host.name.as_ref().into()).or_insert(host),
+                Some(suffix) => wildcards.entry(suffix.into()).or_insert(host),
+                None => exact.entry(host.name.as_ref().into()).or_insert(host),
             };
         }
-        ways.addresses = named.into_iter().collect();
-        ways
+        Self { exact, wildcards, addresses: named.into_iter().collect(), template, others, networks, tunnels }
     }
 
     /// Every host, for people.
@@ -220,10 +210,6 @@ impl WaysOut {
         let is_loop = guard::is_public(address) && own_address == Some(address);
         is_named || (!is_loop && (guard::admits(address, own) || guard::admits(address, &self.networks)))
     }
-}
-
-fn is_mapped(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(it) if it.to_ipv4_mapped().is_some())
 }
 
 impl Way {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use config_schema::Problem;
 use config_schema::istio::route_match::HttpMatch;
 use config_schema::native::rate_limit_policy::RequestMatch;
-use config_schema::value::{Cidr, Pattern, StringMatch};
+use config_schema::value::{Pattern, StringMatch};
 
+use crate::compile::authorization::networks;
 use crate::compile::matches;
 use crate::filter::authorization::values::{Principals, Texts};
 use crate::filter::authorization::{Attribute, Test};
-use crate::network::Network;
 use crate::routing::limits::Predicate;
 use crate::text::{TextPattern, whole};
 
@@ -53,9 +53,7 @@ fn predicate(written: &RequestMatch) -> Result<Predicate, Box<Problem>> {
         tests.push(test(Attribute::RequestPrincipal(principals)));
     }
     if !client_addresses.is_empty() {
-        let networks = client_addresses.iter().filter_map(|it| it.parse::<Cidr>().ok());
-        let networks = networks.map(|it| Network::canonical(it.address(), it.prefix()));
-        tests.push(test(Attribute::Client(networks.collect())));
+        tests.push(test(Attribute::Client(networks(client_addresses))));
     }
     Ok(Predicate {
         path,
