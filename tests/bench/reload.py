@@ -68,6 +68,8 @@ SHAPES = {
     "one host": "one route of a virtual service that holds all",
     "everything": "every route of 1,000 virtual services",
 }
+#: Those of which one does.
+CHANGES = [it for it in SHAPES if it != "nothing"]
 CONTROL = "  control"
 
 
@@ -179,7 +181,7 @@ def main():
     parser.add_argument("--pace", type=int, default=2000)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", action="append", choices=[it for it in SHAPES if it != "nothing"])
+    parser.add_argument("--only", action="append", choices=CHANGES)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     server, backend = bench.upstream(folder)
@@ -188,7 +190,7 @@ def main():
         print(f"{'changed':12} {'ms/reload':>10} {'met':>6} {'p50':>6} {'p99':>6} {'others':>7} {'p50':>6} {'p99':>6} {'ratio':>6} {'all p99':>8} {'RSS MiB':>8}")
         seen = {}
         for number in range(options.rounds):
-            for shape in ["nothing", *(options.only or [it for it in SHAPES if it != "nothing"])]:
+            for shape in ["nothing", *(options.only or CHANGES)]:
                 took, p99 = report(shape, options, (folder, backend), 0)
                 seen.setdefault(shape, []).append(p99)
                 if shape != "nothing" and number == 0:

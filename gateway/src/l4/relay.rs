@@ -91,10 +91,10 @@ pub async fn relay(mut a: impl Carrier, mut b: impl Carrier, bounds: Bounds, (up
     let moved = AtomicU64::new(0);
     let (mut there, mut back) = (OneWay::new(up, bounds.bytes), OneWay::new(down, bounds.bytes));
     let both = poll_fn(|cx| {
-        let before = there.passed + back.passed;
+        let before = up.bytes() + down.bytes();
         let first = there.poll(cx, (&mut a, &mut b), back.is_over())?;
         let second = back.poll(cx, (&mut b, &mut a), there.is_over())?;
-        if there.passed + back.passed > before {
+        if up.bytes() + down.bytes() > before {
             moved.store(millis(begun), Ordering::Relaxed);
         }
         if first.is_ready() && second.is_ready() { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
@@ -129,14 +129,12 @@ struct OneWay<'a> {
     part: (usize, usize),
     /// Small reads in a row.
     quiet: u32,
-    /// Bytes that have passed.
-    passed: u64,
 }
 
 impl<'a> OneWay<'a> {
     fn new(meter: &'a Meter, most: Option<u64>) -> Self {
         let buffer = vec![0; SMALL_BUFFER];
-        Self { meter, most, step: Step::Read, buffer, part: (0, 0), quiet: 0, passed: 0 }
+        Self { meter, most, step: Step::Read, buffer, part: (0, 0), quiet: 0 }
     }
 
     fn is_over(&self) -> bool {
@@ -174,7 +172,7 @@ impl<'a> OneWay<'a> {
         let mut into = ReadBuf::new(&mut self.buffer);
         ready!(Pin::new(from).poll_read(cx, &mut into))?;
         let read = into.filled().len();
-        if self.most.is_some_and(|it| self.passed + read as u64 > it) {
+        if self.most.is_some_and(|it| self.meter.bytes() + read as u64 > it) {
             return Poll::Ready(Err(io::Error::other("more than may pass")));
         }
         self.part = (0, read);
@@ -196,7 +194,6 @@ impl<'a> OneWay<'a> {
     fn note(&mut self) {
         let passed = self.part.1;
         self.meter.count(passed);
-        self.passed += passed as u64;
         self.quiet = if passed < SMALL_BUFFER { self.quiet + 1 } else { 0 };
         if passed == self.buffer.len() {
             self.buffer.resize(BUFFER, 0);

@@ -222,13 +222,13 @@ impl Snapshot {
 #[derive(Debug)]
 pub struct Live {
     current: ArcSwap<Snapshot>,
-    generation: watch::Sender<u64>,
+    published: watch::Sender<()>,
 }
 
 impl Live {
     /// Publishes the first one.
     pub fn new(first: Arc<Snapshot>) -> Self {
-        Self { generation: watch::Sender::new(first.generation), current: ArcSwap::new(first) }
+        Self { current: ArcSwap::new(first), published: watch::Sender::new(()) }
     }
 
     /// The configuration now; a request calls this once.
@@ -238,15 +238,14 @@ impl Live {
 
     /// Replaces it; requests under way keep theirs.
     pub fn publish(&self, next: Arc<Snapshot>) {
-        let generation = next.generation;
         self.current.store(next);
-        self.generation.send_replace(generation);
+        self.published.send_replace(());
     }
 
     /// Tells when another generation than this one is published: at once, where that was before it is asked for.
-    pub fn follow(&self, generation: u64) -> watch::Receiver<u64> {
-        let mut follower = self.generation.subscribe();
-        if *follower.borrow() != generation {
+    pub fn follow(&self, generation: u64) -> watch::Receiver<()> {
+        let mut follower = self.published.subscribe();
+        if self.current.load().generation != generation {
             follower.mark_changed();
         }
         follower
