@@ -13,7 +13,7 @@ pub(super) async fn bury(old: Arc<Snapshot>, background: Arc<Background>) {
     const LOOKS: (Duration, u32) = (Duration::from_millis(20), 3000);
     for _ in 0..LOOKS.1 {
         if Arc::strong_count(&old) == 1 {
-            leave(&background, move || drop(old));
+            leave(&background, move || drop(old)).await;
             return settle(background).await;
         }
         tokio::time::sleep(LOOKS.0).await;
@@ -28,11 +28,11 @@ pub(super) async fn settle(background: Arc<Background>) {
     const LATER: Duration = Duration::from_millis(1500);
     const ASKED: usize = 1 << 20;
     tokio::time::sleep(LATER).await;
-    leave(&background, || drop(std::hint::black_box(vec![0_u8; ASKED])));
+    leave(&background, || drop(std::hint::black_box(vec![0_u8; ASKED]))).await;
 }
 
-fn leave(background: &Background, work: impl FnOnce() + Send + 'static) {
-    if let Err(error) = background.at_leisure(work) {
+async fn leave(background: &Background, work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = background.at_leisure(work).await {
         log::debug!("there is no thread for work at leisure: {error}");
     }
 }

@@ -1,18 +1,20 @@
 //! Runs work beside the workers, so that a reload neither slows traffic nor waits for ever.
 //!
-//! One thread does it, only in time that nothing else wants: that leaves traffic as it is but
-//! can starve while every core is busy. When it gets too little, a second attempt starts over in
-//! a thread with a share of its own. Linux does not let a thread without privileges leave the
-//! idle policy, so one thread cannot do both; and a thread that begins for each reload would run
-//! before its policy is set. The result that is there first counts, and the other attempt stops
-//! at its next step.
+//! One thread works only in time that nothing else wants: that leaves traffic as it is but can
+//! starve while every core is busy. Work that has not begun there after a moment is taken back and
+//! given to another thread, which has a share of its own: it is never done twice. Only where the
+//! time runs out later does a second attempt start over there; the result that is there first
+//! counts, and the other attempt stops at its next step. Linux does not let a thread without
+//! privileges leave the idle policy, so one thread cannot be both; threads that begin with the work
+//! would run before their policy is set, and leave memory behind in pieces. What starves holds
+//! memory: at most one piece of work does.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self as queue, SyncSender, TrySendError};
-use std::sync::{Arc, OnceLock};
+use std::sync::mpsc::{self as queue, SyncSender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,16 +23,31 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id,
 };
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-/// How often is looked whether idle time is enough.
+/// How often is looked whether idle time is there, and enough.
 const LOOK: Duration = Duration::from_millis(25);
 /// Work starves that ran for less than this part of the time: about what a second attempt would get.
 const PART: u32 = 4;
-/// More than this does not wait for idle time; what comes then has a thread of its own.
+/// What each thread may have waiting for it.
 const WAITING: usize = 16;
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// Work that whoever comes first does.
+#[derive(Clone)]
+struct Offer(Arc<Mutex<Option<Job>>>);
+
+impl Offer {
+    fn of(work: impl FnOnce() + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(work)))))
+    }
+
+    /// The work, to be done; nothing where another has taken it.
+    fn accept(&self) -> Option<Job> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// Tells an attempt whether somebody still waits for it.
 #[derive(Debug, Clone, Default)]
@@ -82,18 +99,15 @@ fn processor_time(file: &File) -> Duration {
     Duration::from_nanos(nanos.unwrap_or(0))
 }
 
-/// The thread that works in idle time; it ends with this value.
-#[derive(Debug)]
-pub(super) struct Background(SyncSender<Job>);
+/// Both threads; they end with this value.
+pub(super) struct Background {
+    idle: SyncSender<Offer>,
+    busy: SyncSender<Offer>,
+}
 
 impl Background {
     pub(super) fn start() -> io::Result<Self> {
-        let (jobs, waiting) = queue::sync_channel::<Job>(WAITING);
-        thread::Builder::new().name("reload".to_owned()).spawn(move || {
-            take(Share::Idle);
-            waiting.into_iter().for_each(|job| job());
-        })?;
-        Ok(Self(jobs))
+        Ok(Self { idle: start("reload", Share::Idle)?, busy: start("reload-busy", Share::Quarter)? })
     }
 
     /// Runs `work`, at most twice at a time.
@@ -104,7 +118,7 @@ impl Background {
         let (done, mut results) = mpsc::channel(2);
         let (attempt, progress) = (Attempt::default(), Progress::default());
         let (first, begins) = (job(&attempt, work.clone(), done.clone()), progress.clone());
-        self.at_leisure(move || {
+        let first = self.offer(move || {
             begins.begin();
             first();
         })?;
@@ -113,7 +127,8 @@ impl Background {
             match timeout(LOOK, results.recv()).await {
                 Ok(it) => break it,
                 Err(_) if progress.starves(begun.elapsed()) => {
-                    with_a_share(job(&attempt, work, done))?;
+                    let taken_back = first.accept();
+                    self.with_a_share(taken_back.unwrap_or_else(|| Box::new(job(&attempt, work, done))))?;
                     break results.recv().await;
                 }
                 Err(_) => {}
@@ -123,13 +138,33 @@ impl Background {
         result.ok_or_else(|| io::Error::other("the work ended early"))
     }
 
-    /// Runs `work` in idle time, some time or other; beside the workers, where too much waits for that.
-    pub(super) fn at_leisure(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        match self.0.try_send(Box::new(work)) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => with_a_share(job),
-        }
+    /// Runs `work` in idle time, if there is any soon.
+    pub(super) async fn at_leisure(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let offer = self.offer(work)?;
+        sleep(LOOK).await;
+        offer.accept().map_or(Ok(()), |work| self.with_a_share(work))
     }
+
+    /// Offers work to the thread for idle time; to the other one, where too much waits already.
+    fn offer(&self, work: impl FnOnce() + Send + 'static) -> io::Result<Offer> {
+        let offer = Offer::of(work);
+        self.idle.try_send(offer.clone()).or_else(|_| self.busy.try_send(offer.clone())).map_err(io::Error::other)?;
+        Ok(offer)
+    }
+
+    fn with_a_share(&self, work: Job) -> io::Result<()> {
+        self.busy.try_send(Offer::of(work)).map_err(io::Error::other)
+    }
+}
+
+/// A thread that does what it is offered.
+fn start(name: &str, share: Share) -> io::Result<SyncSender<Offer>> {
+    let (offers, offered) = queue::sync_channel::<Offer>(WAITING);
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        take(share);
+        offered.into_iter().filter_map(|offer| offer.accept()).for_each(|work| work());
+    })?;
+    Ok(offers)
 }
 
 /// One attempt at the work.
@@ -145,16 +180,6 @@ fn job<T: Send + 'static>(
             drop(done.try_send(work(&attempt)));
         }
     }
-}
-
-/// Runs a job in a thread of its own.
-fn with_a_share(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let thread = thread::Builder::new().name("reload-busy".to_owned());
-    thread.spawn(move || {
-        take(Share::Quarter);
-        job();
-    })?;
-    Ok(())
 }
 
 /// Sets the share of this thread; where the system refuses, the work is only less polite.
@@ -191,6 +216,24 @@ mod tests {
             is_first
         });
         assert!(!done.await.unwrap(), "the second attempt is the one that ends");
+    }
+
+    #[tokio::test]
+    async fn work_that_does_not_begin_runs_once_elsewhere() {
+        let background = Background::start().unwrap();
+        let (release, held) = queue::channel::<()>();
+        background.at_leisure(move || held.recv().unwrap_or_default()).await.unwrap();
+        let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counter = Arc::clone(&runs);
+        background.run(move |_| counter.fetch_add(1, Ordering::Relaxed)).await.unwrap();
+        let (done, gone) = tokio::sync::oneshot::channel();
+        background.at_leisure(move || done.send(()).unwrap()).await.unwrap();
+        gone.await.expect("nothing waits behind what starves");
+        drop(release);
+        let (done, gone) = tokio::sync::oneshot::channel();
+        background.at_leisure(move || done.send(()).unwrap()).await.unwrap();
+        gone.await.unwrap();
+        assert_eq!(runs.load(Ordering::Relaxed), 1, "what was taken back is not done again");
     }
 
     #[tokio::test]
