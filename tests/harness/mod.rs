@@ -265,6 +265,13 @@ impl Gateway {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
+    /// What the scheduler says of each thread whose name begins so: files as `schedstat` of proc(5).
+    pub(crate) fn threads(&self, name: &str) -> Vec<PathBuf> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().map(|it| it.unwrap().path());
+        let named = tasks.filter(|it| fs::read_to_string(it.join("comm")).unwrap_or_default().starts_with(name));
+        named.map(|it| it.join("schedstat")).collect()
+    }
+
     /// Memory that it holds.
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.memory("VmRSS:")

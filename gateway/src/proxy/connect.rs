@@ -31,6 +31,7 @@ use crate::listener::client_io::ClientIo;
 use crate::listener::set::ListenerKey;
 use crate::listener::stream::GuardedStream;
 use crate::listener::tls::hello::{self, Alert, Bad, Hello};
+use crate::listener::tls::turns::Turns;
 use crate::local_reply::egress_fault::EgressFault;
 use crate::local_reply::{LocalReply, Reason};
 use crate::quota::concurrency::Place;
@@ -64,11 +65,7 @@ pub(super) async fn tunnel(
         }
         Err(fault) => return Ok(Found::Reply(leave::refuse(exchange, &plan.target, fault))),
     }
-    let listens = match terms.says {
-        InTunnel::Verify => plan.way.carries_tls(plan.target.port),
-        InTunnel::Require => true,
-        InTunnel::Off => false,
-    };
+    let listens = listens(&plan);
     let mut ready = None;
     if !listens {
         match Box::pin(dial(&plan, terms)).await {
@@ -85,8 +82,11 @@ pub(super) async fn tunnel(
         return Ok(Found::Done);
     }
     // Boxed, as what else comes before bytes are passed on: a tunnel that idles shall not keep room for it.
-    let begun =
-        if listens { Box::pin(first_message(&mut stream, &early, &plan)).await.map(|it| it.bytes) } else { Ok(early) };
+    let begun = if listens {
+        Box::pin(first_message((&mut stream, &early), &plan, &gateway.turns)).await.map(|it| it.bytes)
+    } else {
+        Ok(early)
+    };
     let upstream = match (begun, ready) {
         (Err(fault), _) => Err(Reason::Egress(fault)),
         (Ok(early), Some(upstream)) => Ok((early, upstream)),
@@ -101,6 +101,15 @@ pub(super) async fn tunnel(
         }
     }
     Ok(Found::Done)
+}
+
+/// Whether the client has to speak first, and to name its host.
+fn listens(plan: &Plan) -> bool {
+    match plan.ways.tunnels.says {
+        InTunnel::Verify => plan.way.carries_tls(plan.target.port),
+        InTunnel::Require => true,
+        InTunnel::Off => false,
+    }
 }
 
 /// Notes why a tunnel that was granted ends at once.
@@ -155,8 +164,12 @@ fn lost(what: &'static str) -> Box<Error> {
 }
 
 /// Reads the client's first message, which must name the host that it asked for.
-pub(super) async fn first_message(stream: &mut TunnelIo, early: &[u8], plan: &Plan) -> Result<Hello, EgressFault> {
-    let read = tokio::time::timeout(HELLO, hello::read(stream, early)).await;
+pub(super) async fn first_message(
+    (stream, early): (&mut TunnelIo, &[u8]),
+    plan: &Plan,
+    turns: &Turns,
+) -> Result<Hello, EgressFault> {
+    let read = tokio::time::timeout(HELLO, hello::read(stream, early, turns)).await;
     let hello = match read {
         Ok(Ok(hello)) => hello,
         Ok(Err(Bad::Refused(told))) => {

@@ -1,13 +1,9 @@
 //! Brings a connection from its first byte to where HTTP or TCP begins: PROXY header, TLS handshake.
 //!
-//! All of it has one deadline. Handshakes under way are bounded in number; the part of one
-//! that costs computing is done one after the other, each in a turn of the scheduler of its
-//! own, so that a flood of them cannot hold up those who are in already.
+//! All of it has one deadline. Handshakes under way are bounded in number, and what they cost
+//! is done in [`Turns`], so that a flood of them cannot hold up those who are in already.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -24,6 +20,7 @@ use crate::listener::proxy_protocol;
 use crate::listener::tls::config::Ready;
 use crate::listener::tls::hello::{self, Alert, Bad, Hello};
 use crate::listener::tls::server::{State, TlsServer};
+use crate::listener::tls::turns::Turns;
 use crate::routing::tcp::TcpRoute;
 use crate::snapshot::tls_table::{Chain, TlsTable};
 use crate::snapshot::{Proxy, ProxyProtocol, Service, Snapshot};
@@ -36,7 +33,7 @@ const MAX_HANDSHAKES: usize = 8192;
 /// What connections of one worker pass through.
 pub(super) struct Door {
     handshakes: Semaphore,
-    turn: Semaphore,
+    turns: Arc<Turns>,
 }
 
 /// A connection that came through.
@@ -120,13 +117,12 @@ impl Outcome {
     }
 }
 
-impl Default for Door {
-    fn default() -> Self {
-        Self { handshakes: Semaphore::new(MAX_HANDSHAKES), turn: Semaphore::new(1) }
-    }
-}
-
 impl Door {
+    /// The door of a worker, whose handshakes take these turns.
+    pub(super) fn new(turns: Arc<Turns>) -> Self {
+        Self { handshakes: Semaphore::new(MAX_HANDSHAKES), turns }
+    }
+
     /// Brings a connection in; who it is from may change on the way. `count` hears how TLS began.
     pub(super) async fn enter(
         &self,
@@ -182,7 +178,7 @@ impl Door {
         early: Bytes,
         behind: Behind<'_>,
     ) -> Result<(Entered, Outcome), Outcome> {
-        let Hello { server_name, bytes, accepted } = match hello::read(&mut stream, &early).await {
+        let Hello { server_name, bytes, accepted } = match hello::read(&mut stream, &early, &self.turns).await {
             Ok(hello) => hello,
             Err(Bad::Gone(_)) => return Err(Outcome::Failed),
             Err(Bad::Refused(told)) => {
@@ -212,21 +208,10 @@ impl Door {
             }
         };
         let start = StartHandshake::from_parts(accepted, Begun::new(stream, Bytes::new()));
-        let stream = self.shake_hands(start, ready).await.map_err(|_| Outcome::Failed)?;
+        let handshake = start.into_stream(Arc::clone(&ready.config));
+        let stream = self.turns.begin(handshake).await.map_err(|_| Outcome::Failed)?;
         let secured = Some(found(&stream, server_name, server, ready));
         Ok((Entered { io: ClientIo::Tls(Box::new(stream)), secured, purpose }, Outcome::Established))
-    }
-
-    async fn shake_hands(&self, start: StartHandshake<Begun>, ready: &Ready) -> std::io::Result<TlsStream<Begun>> {
-        let mut handshake = pin!(start.into_stream(Arc::clone(&ready.config)));
-        // Nobody closes the semaphore; who waits here waits for one signature at a time.
-        let turn = self.turn.acquire().await.ok();
-        let first = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
-        drop(turn);
-        match first {
-            Poll::Ready(done) => done,
-            Poll::Pending => handshake.await,
-        }
     }
 }
 

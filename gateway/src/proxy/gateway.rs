@@ -17,6 +17,7 @@ use super::{arrival, consult, credentials, descriptor_limit, limit};
 use crate::listener::client_io::ClientIo;
 use crate::listener::connection::Connection;
 use crate::listener::http1::head::Role;
+use crate::listener::tls::turns::Turns;
 use crate::local_reply::{Flow, LocalReply, Reason};
 use crate::routing::route::Target;
 use crate::snapshot::Live;
@@ -51,6 +52,8 @@ pub struct Gateway {
     client: Arc<Client>,
     pub(super) mirrors: Arc<Mirrors>,
     pub(super) dynamic: Arc<Dynamic>,
+    /// When handshakes of this worker go on.
+    pub(super) turns: Arc<Turns>,
     /// Who serves requests, and holds this.
     pub(super) inside: Weak<dyn ServeInside>,
 }
@@ -64,7 +67,7 @@ impl Gateway {
         inside: Weak<dyn ServeInside>,
     ) -> Self {
         let mirrors = Arc::new(Mirrors::new(Arc::clone(&client)));
-        Self { live, telemetry, worker, client, mirrors, dynamic, inside }
+        Self { live, telemetry, worker, client, mirrors, dynamic, turns: Arc::default(), inside }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::l4::relay::{self, End};
 use crate::listener::client_io::ClientIo;
 use crate::listener::connection::{Connection, Tunnel};
 use crate::listener::tls::authority::Signer;
+use crate::listener::tls::turns::Turns;
 use crate::local_reply::Reason;
 use crate::local_reply::egress_fault::EgressFault;
 use crate::snapshot::Service;
@@ -69,7 +70,7 @@ pub(super) async fn serve(
     let (up, down) = (Arc::new(up), Arc::new(down));
     let terms = plan.ways.tunnels;
     let wrap = |it| Metered::new(it, (Arc::clone(&up), Arc::clone(&down)), terms.bytes);
-    let begun = shake_hands((stream, early), (plan, config), wrap).await;
+    let begun = shake_hands((stream, early), (plan, config), &gateway.turns, wrap).await;
     let end = match begun.map(|io| (io, inside(exchange, plan), gateway.inside.upgrade())) {
         Ok((io, Some(connection), Some(run))) => {
             let since = (exchange.snapshot.generation, exchange.client_listener());
@@ -94,11 +95,12 @@ pub(super) async fn serve(
 async fn shake_hands(
     (mut stream, early): (TunnelIo, Bytes),
     (plan, config): (&Plan, Arc<ServerConfig>),
+    turns: &Turns,
     wrap: impl FnOnce(TunnelIo) -> Metered<TunnelIo>,
 ) -> Result<ClientIo, Reason> {
-    let hello = connect::first_message(&mut stream, &early, plan).await.map_err(Reason::Egress)?;
+    let hello = connect::first_message((&mut stream, &early), plan, turns).await.map_err(Reason::Egress)?;
     let start = StartHandshake::from_parts(hello.accepted, wrap(stream));
-    let shaken = tokio::time::timeout(HANDSHAKE, start.into_stream(config)).await;
+    let shaken = tokio::time::timeout(HANDSHAKE, turns.begin(start.into_stream(config))).await;
     // A client that does not know the authority leaves here.
     let stream = shaken.ok().and_then(Result::ok).ok_or(Reason::ClientGone)?;
     Ok(ClientIo::Inside(Box::new(stream)))

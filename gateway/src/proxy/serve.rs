@@ -62,8 +62,9 @@ impl ServeHttp {
         let run = Arc::new_cyclic(|run: &Weak<Run>| {
             let tools = (Arc::clone(&client), Arc::clone(&dynamic));
             let gateway = Gateway::new(shared, worker, tools, Weak::<Run>::clone(run));
+            let door = Door::new(Arc::clone(&gateway.turns));
             let proxy = Arc::new(http_proxy(gateway, conf));
-            Run { proxy, live, telemetry, worker, client, dynamic, door: Door::default() }
+            Run { proxy, live, telemetry, worker, client, dynamic, door }
         });
         Self { run, runtime }
     }

@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio_rustls::rustls::server::{Accepted, Acceptor};
 
+use super::turns::Turns;
+
 /// Longest first message, its records included.
 pub const MAX_HELLO: usize = 64 * 1024;
 
@@ -51,33 +53,20 @@ pub enum Alert {
     UnrecognizedName = 112,
 }
 
-/// Reads until the message is whole; `early` is what was read before.
-pub async fn read(io: &mut (impl AsyncRead + Unpin), early: &[u8]) -> Result<Hello, Bad> {
+/// Reads until the message is whole; `early` is what was read before. What came is looked at in `turns`.
+pub async fn read(io: &mut (impl AsyncRead + Unpin), early: &[u8], turns: &Turns) -> Result<Hello, Bad> {
     let mut bytes = BytesMut::from(early);
     let mut acceptor = Acceptor::default();
     let mut seen = 0;
     loop {
-        let mut fresh = bytes.get(seen..).unwrap_or_default();
-        while !fresh.is_empty() {
-            acceptor.read_tls(&mut fresh).map_err(Bad::Gone)?;
-            match acceptor.accept() {
-                Ok(Some(accepted)) => {
-                    let name = accepted.client_hello().server_name().unwrap_or_default().to_ascii_lowercase();
-                    return Ok(Hello { server_name: name.into(), bytes: bytes.freeze(), accepted });
-                }
-                Ok(None) => {}
-                Err((_, mut refusal)) => {
-                    let mut told = Vec::new();
-                    // Writing to a Vec cannot fail.
-                    refusal.write_all(&mut told).unwrap_or_default();
-                    if told.is_empty() {
-                        told.extend(alert(Alert::DecodeError));
-                    }
-                    return Err(Bad::Refused(told));
-                }
+        if seen < bytes.len() {
+            let fresh = bytes.get(seen..).unwrap_or_default();
+            if let Some(accepted) = turns.take(|| look_at(&mut acceptor, fresh)).await? {
+                let name = accepted.client_hello().server_name().unwrap_or_default().to_ascii_lowercase();
+                return Ok(Hello { server_name: name.into(), bytes: bytes.freeze(), accepted });
             }
+            seen = bytes.len();
         }
-        seen = bytes.len();
         if seen >= MAX_HELLO {
             return Err(Bad::Refused(alert(Alert::DecodeError).to_vec()));
         }
@@ -85,6 +74,27 @@ pub async fn read(io: &mut (impl AsyncRead + Unpin), early: &[u8]) -> Result<Hel
             return Err(Bad::Gone(io::ErrorKind::UnexpectedEof.into()));
         }
     }
+}
+
+/// What the next bytes make of the message; nothing while more are needed.
+fn look_at(acceptor: &mut Acceptor, mut fresh: &[u8]) -> Result<Option<Accepted>, Bad> {
+    while !fresh.is_empty() {
+        acceptor.read_tls(&mut fresh).map_err(Bad::Gone)?;
+        match acceptor.accept() {
+            Ok(Some(accepted)) => return Ok(Some(accepted)),
+            Ok(None) => {}
+            Err((_, mut refusal)) => {
+                let mut told = Vec::new();
+                // Writing to a Vec cannot fail.
+                refusal.write_all(&mut told).unwrap_or_default();
+                if told.is_empty() {
+                    told.extend(alert(Alert::DecodeError));
+                }
+                return Err(Bad::Refused(told));
+            }
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -120,7 +130,7 @@ mod tests {
                 }
                 client
             });
-            let read = read(&mut server, &[]).await.ok().unwrap();
+            let read = read(&mut server, &[], &Turns::default()).await.ok().unwrap();
             assert_eq!((read.server_name.as_ref(), read.bytes.as_ref()), ("a.example.com", sent.as_slice()));
             drop(writer.await);
         }
@@ -132,7 +142,7 @@ mod tests {
         for sent in [b"GET / HTTP/1.1\r\n\r\n".to_vec(), endless, vec![0x80; 100]] {
             let (mut client, mut server) = duplex(512 * 1024);
             client.write_all(&sent).await.unwrap();
-            match read(&mut server, &[]).await {
+            match read(&mut server, &[], &Turns::default()).await {
                 Err(Bad::Refused(told)) => assert_eq!(told.first(), Some(&21), "{:?}", sent.get(..9)),
                 Err(Bad::Gone(error)) => panic!("{error}"),
                 Ok(_) => panic!("no TLS"),
@@ -140,6 +150,6 @@ mod tests {
         }
         let (client, mut server) = duplex(16);
         drop(client);
-        assert!(matches!(read(&mut server, &[]).await, Err(Bad::Gone(_))));
+        assert!(matches!(read(&mut server, &[], &Turns::default()).await, Err(Bad::Gone(_))));
     }
 }

@@ -13,3 +13,4 @@ pub mod client_auth;
 pub mod config;
 pub mod server;
 pub mod hello;
+pub mod turns;
