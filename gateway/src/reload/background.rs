@@ -27,6 +27,9 @@ use tokio::time::{sleep, timeout};
 
 /// How often is looked whether idle time is there, and enough.
 const LOOK: Duration = Duration::from_millis(25);
+/// A thread that was free and comes to work later than this gets no time to speak of, and leaves it to the other one:
+/// work that begins and starves holds its memory for long.
+const PROMPT: Duration = Duration::from_millis(5);
 /// Work starves that ran for less than this part of the time: about what a second attempt would get.
 const PART: u32 = 4;
 /// What each thread may have waiting for it.
@@ -36,16 +39,19 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Work that whoever comes first does.
 #[derive(Clone)]
-struct Offer(Arc<Mutex<Option<Job>>>);
+struct Offer {
+    work: Arc<Mutex<Option<Job>>>,
+    since: Instant,
+}
 
 impl Offer {
     fn of(work: impl FnOnce() + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Some(Box::new(work)))))
+        Self { work: Arc::new(Mutex::new(Some(Box::new(work)))), since: Instant::now() }
     }
 
     /// The work, to be done; nothing where another has taken it.
     fn accept(&self) -> Option<Job> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.work.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -162,7 +168,13 @@ fn start(name: &str, share: Share) -> io::Result<SyncSender<Offer>> {
     let (offers, offered) = queue::sync_channel::<Offer>(WAITING);
     thread::Builder::new().name(name.to_owned()).spawn(move || {
         take(share);
-        offered.into_iter().filter_map(|offer| offer.accept()).for_each(|work| work());
+        let mut free = Instant::now();
+        for offer in offered {
+            let late = offer.since.max(free).elapsed() > PROMPT;
+            let accepted = if late && share == Share::Idle { None } else { offer.accept() };
+            accepted.into_iter().for_each(|work| work());
+            free = Instant::now();
+        }
     })?;
     Ok(offers)
 }
@@ -203,10 +215,16 @@ fn take(share: Share) {
 mod tests {
     use super::*;
 
+    /// Threads that begin whatever they are offered, however busy the machine is.
+    fn threads() -> Background {
+        let start = |name| start(name, Share::Quarter).unwrap();
+        Background { idle: start("reload"), busy: start("reload-busy") }
+    }
+
     #[tokio::test]
     async fn work_that_starves_is_started_again() {
         let tries = Arc::new(AtomicBool::new(false));
-        let background = Background::start().unwrap();
+        let background = threads();
         let done = background.run(move |attempt| {
             let is_first = !tries.swap(true, Ordering::Relaxed);
             // Waits as a thread does that gets no time.
@@ -220,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_does_not_begin_runs_once_elsewhere() {
-        let background = Background::start().unwrap();
+        let background = threads();
         let (release, held) = queue::channel::<()>();
         background.at_leisure(move || held.recv().unwrap_or_default()).await.unwrap();
         let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
