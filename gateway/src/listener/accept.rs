@@ -1,4 +1,4 @@
-//! Accepts connections of one port on one worker, and hands each to whoever serves it.
+//! Accepts connections of one port on one worker, some at a time, and hands each to whoever serves it.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 
 use super::limits::{Admitted, ConnectionCounts};
 use super::set::ListenerKey;
 
 /// Pause after the process ran out of descriptors: long enough not to spin, short enough to notice.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections that are accepted before the worker looks at its other sockets.
+const BATCH: usize = 16;
 
 /// One accepted connection.
 #[derive(Debug)]
@@ -68,14 +72,17 @@ impl AcceptLoop {
     pub async fn run(self) -> io::Result<()> {
         let listener = TcpListener::from_std(self.socket.try_clone()?)?;
         let mut closing = self.closing.clone();
+        let mut pace = Pace::default();
         loop {
             tokio::select! {
                 accepted = listener.accept() => self.admit(accepted).await,
                 () = closed(&mut closing) => break,
             }
+            pace.step().await;
         }
         while let Some(accepted) = queued(&listener).await {
             self.admit(accepted).await;
+            pace.step().await;
         }
         Ok(())
     }
@@ -102,6 +109,21 @@ impl AcceptLoop {
     }
 }
 
+/// Lets a worker look at its other sockets now and then: a crowd shall not hold up those who are in.
+#[derive(Default)]
+struct Pace(usize);
+
+impl Pace {
+    /// After each connection.
+    async fn step(&mut self) {
+        self.0 = (self.0 + 1) % BATCH;
+        if self.0 == 0 {
+            // The runtime comes back from this when it has looked for events of sockets.
+            yield_now().await;
+        }
+    }
+}
+
 /// Waits until the listener goes away.
 async fn closed(closing: &mut watch::Receiver<bool>) {
     // Without a sender nobody can close it any more, so it is closed.
@@ -115,4 +137,56 @@ async fn queued(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketA
         Poll::Pending => Poll::Ready(None),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream as Client};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Counts connections, and keeps none.
+    struct Count(Arc<AtomicUsize>);
+
+    impl Serve for Count {
+        fn serve(&self, _: Accepted) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn sockets_are_served_while_many_connections_wait() {
+        const CROWD: usize = 100;
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut near = TcpStream::connect(other.local_addr().unwrap()).await.unwrap();
+        let (mut far, _) = other.accept().await.unwrap();
+        let socket = StdListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let crowd: Vec<_> = (0..CROWD).map(|_| Client::connect(address).unwrap()).collect();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (_open, closing) = watch::channel(false);
+        let accept = AcceptLoop {
+            key: ListenerKey { bind: Ipv4Addr::LOCALHOST.into(), port: 80 },
+            address,
+            socket,
+            closing,
+            counts: Arc::new(ConnectionCounts::new(1000, 0)),
+            serve: Arc::new(Count(Arc::clone(&accepted))),
+        };
+        let accepting = tokio::spawn(accept.run());
+        let (mut byte, mut seen) = ([0], vec![0]);
+        while seen.last() < Some(&CROWD) {
+            near.write_all(&[1]).await.unwrap();
+            far.read_exact(&mut byte).await.unwrap();
+            seen.push(accepted.load(Ordering::Relaxed));
+        }
+        let most = seen.windows(2).map(|it| it[1] - it[0]).max().unwrap_or(CROWD);
+        assert!(most <= 2 * BATCH, "{most} connections were accepted while a socket waited");
+        accepting.abort();
+        drop(crowd);
+    }
 }
