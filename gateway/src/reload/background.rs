@@ -12,6 +12,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self as queue, SyncSender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -172,7 +173,10 @@ fn start(name: &str, share: Share) -> io::Result<SyncSender<Offer>> {
         for offer in offered {
             let late = offer.since.max(free).elapsed() > PROMPT;
             let accepted = if late && share == Share::Idle { None } else { offer.accept() };
-            accepted.into_iter().for_each(|work| work());
+            if accepted.is_some_and(|work| catch_unwind(AssertUnwindSafe(work)).is_err()) {
+                // Whoever waits for a result learns that there is none.
+                log::error!("work of a reload broke off");
+            }
             free = Instant::now();
         }
     })?;
@@ -213,6 +217,8 @@ fn take(share: Share) {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::resume_unwind;
+
     use super::*;
 
     /// Threads that begin whatever they are offered, however busy the machine is.
@@ -252,6 +258,15 @@ mod tests {
         background.at_leisure(move || done.send(()).unwrap()).await.unwrap();
         gone.await.unwrap();
         assert_eq!(runs.load(Ordering::Relaxed), 1, "what was taken back is not done again");
+    }
+
+    #[tokio::test]
+    async fn work_that_breaks_off_is_an_error_and_the_next_is_done() {
+        let background = Background::start().unwrap();
+        for _ in 0..4 {
+            assert!(background.run::<()>(|_| resume_unwind(Box::new("on purpose"))).await.is_err());
+        }
+        background.run(|_| ()).await.unwrap();
     }
 
     #[tokio::test]
