@@ -105,6 +105,9 @@ fn ten_thousand_routes_cost_little_memory() {
     }
     let most = running.peak_resident_bytes();
     assert!(most <= without + BOUND, "{without} bytes before, {most} at most");
+    let started = Gateway::start(&config("h0", &rules));
+    let most = started.peak_resident_bytes();
+    assert!(most <= without + BOUND, "{most} bytes at most at the start");
 }
 
 #[test]

@@ -55,8 +55,11 @@ pub struct Origin {
 ///
 /// Problems of reading (no such file, no YAML, unknown field …) are in the second value;
 /// what could be read is in the first either way.
+///
+/// Files are read document by document, as far as that says the same: all at once, a large one takes several times
+/// the memory.
 pub fn read(paths: &[PathBuf]) -> (Documents, Problems) {
-    Reader::default().read(paths)
+    read_again(paths, &mut Memory::default())
 }
 
 /// The same, without parsing documents again that say what they said at the last reading.
