@@ -77,24 +77,24 @@ fn holding(hello: &[u8], port: u16) -> String {
     )
 }
 
+/// A number of a thread's file: 0 for the nanoseconds that it ran, 1 for those that it stood in line for a processor.
+fn scheduled(file: &Path, number: usize) -> u64 {
+    fs::read_to_string(file).unwrap().split(' ').nth(number).unwrap().parse().unwrap()
+}
+
 /// What the threads of these files have stood in line for a processor so far.
 fn in_line(files: &[PathBuf]) -> Duration {
-    let nanos = files.iter().map(|it| {
-        let text = fs::read_to_string(it).unwrap();
-        text.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
-    });
-    Duration::from_nanos(nanos.sum())
+    Duration::from_nanos(files.iter().map(|it| scheduled(it, 1)).sum())
 }
 
 /// The worker that spends time on this client.
 fn worker_of(client: &mut Client<Secure>, gateway: &Gateway) -> PathBuf {
-    let used = |it: &PathBuf| -> u64 { fs::read_to_string(it).unwrap().split(' ').next().unwrap().parse().unwrap() };
     let workers = gateway.threads("worker-");
-    let before: Vec<_> = workers.iter().map(used).collect();
+    let before: Vec<_> = workers.iter().map(|it| scheduled(it, 0)).collect();
     for _ in 0..200 {
         assert_eq!(client.get("a.test", "/").status, 200);
     }
-    workers.into_iter().zip(before).max_by_key(|(it, before)| used(it) - before).unwrap().0
+    workers.into_iter().zip(before).max_by_key(|(it, before)| scheduled(it, 0) - before).unwrap().0
 }
 
 /// The time that 99 of 100 requests stay below, over 2,000 of them at least and until this is true.

@@ -64,9 +64,9 @@ pub fn read(paths: &[PathBuf]) -> (Documents, Problems) {
 
 /// The same, without parsing documents again that say what they said at the last reading.
 pub fn read_again(paths: &[PathBuf], memory: &mut Memory) -> (Documents, Problems) {
-    let mut reader = Reader { known: std::mem::take(memory), fresh: Some(Memory::default()), ..Reader::default() };
+    let mut reader = Reader { known: std::mem::take(memory), ..Reader::default() };
     let read = reader.read(paths);
-    *memory = reader.fresh.unwrap_or_default();
+    *memory = reader.fresh;
     read
 }
 
@@ -90,8 +90,8 @@ struct Reader {
     files: u32,
     /// What files said before.
     known: Memory,
-    /// What they say now, where that is to be remembered.
-    fresh: Option<Memory>,
+    /// What they say now.
+    fresh: Memory,
 }
 
 /// A file, and what is known of its documents: nothing where it is to be parsed as a whole.
@@ -145,8 +145,7 @@ impl Reader {
         let source = Arc::new(Source { id: self.files, name: name.to_owned(), text });
         self.files += 1;
         self.documents.sources.push(Arc::clone(&source));
-        let cut = self.fresh.as_ref().and_then(|_| stream::cut(&source.text));
-        let documents = cut.map(|ranges| {
+        let documents = stream::cut(&source.text).map(|ranges| {
             let known = |range: Range<usize>| {
                 let part = source.text.get(range.clone()).and_then(|it| self.known.take(it));
                 (range, part)
@@ -174,7 +173,6 @@ impl Reader {
         source: &Arc<Source>,
         documents: Vec<(Range<usize>, Option<Part>)>,
     ) -> Option<Vec<Part>> {
-        let memory = self.fresh.as_mut()?;
         let mut parts = Vec::new();
         let mut nodes = 0_u64;
         for (document, (range, known)) in (0..).zip(documents) {
@@ -191,7 +189,7 @@ impl Reader {
                 }
             };
             nodes = nodes.saturating_add(part.nodes);
-            memory.keep(source, range, part.clone());
+            self.fresh.keep(source, range, part.clone());
             parts.push(part);
         }
         (nodes <= bounds::MAX_NODES).then_some(parts)

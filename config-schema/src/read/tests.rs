@@ -68,7 +68,10 @@ fn json_with_tabs_loads() {
 
 /// Each file as a whole.
 fn at_once(paths: &[PathBuf]) -> (Documents, Problems) {
-    Reader::default().read(paths)
+    let (mut reader, mut files) = (Reader::default(), Vec::new());
+    paths.iter().for_each(|it| reader.path(it, &mut files));
+    files.into_iter().for_each(|it| reader.take(File { documents: None, ..it.unwrap() }));
+    reader.finish()
 }
 
 #[test]

@@ -144,9 +144,8 @@ mod tests {
     use std::net::{Ipv4Addr, TcpStream as Client};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     use super::*;
+    use crate::listener::meanwhile::Ear;
 
     /// Counts connections, and keeps none.
     struct Count(Arc<AtomicUsize>);
@@ -160,9 +159,7 @@ mod tests {
     #[tokio::test]
     async fn sockets_are_served_while_many_connections_wait() {
         const CROWD: usize = 100;
-        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut near = TcpStream::connect(other.local_addr().unwrap()).await.unwrap();
-        let (mut far, _) = other.accept().await.unwrap();
+        let ear = Ear::new().await;
         let socket = StdListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
@@ -178,13 +175,7 @@ mod tests {
             serve: Arc::new(Count(Arc::clone(&accepted))),
         };
         let accepting = tokio::spawn(accept.run());
-        let (mut byte, mut seen) = ([0], vec![0]);
-        while seen.last() < Some(&CROWD) {
-            near.write_all(&[1]).await.unwrap();
-            far.read_exact(&mut byte).await.unwrap();
-            seen.push(accepted.load(Ordering::Relaxed));
-        }
-        let most = seen.windows(2).map(|it| it[1] - it[0]).max().unwrap_or(CROWD);
+        let most = ear.most_meanwhile(&accepted, CROWD).await;
         assert!(most <= 2 * BATCH, "{most} connections were accepted while a socket waited");
         accepting.abort();
         drop(crowd);

@@ -11,3 +11,6 @@ pub mod http1;
 pub mod stream;
 
 pub mod set;
+
+#[cfg(test)]
+mod meanwhile;

@@ -24,20 +24,16 @@ impl Default for Turns {
 impl Turns {
     /// Computes something in a turn of its own.
     pub async fn take<T>(&self, step: impl FnOnce() -> T) -> T {
-        // Nobody closes the semaphore.
-        let turn = self.0.acquire().await.ok();
-        let result = step();
-        // The runtime comes back from this when it has looked for events of sockets, and not before.
-        yield_now().await;
-        drop(turn);
-        result
+        self.begin(async { step() }).await
     }
 
     /// Runs `work`, of which the first step, the costly one, has a turn of its own.
     pub async fn begin<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
+        // Nobody closes the semaphore.
         let turn = self.0.acquire().await.ok();
         let first = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+        // The runtime comes back from this when it has looked for events of sockets, and not before.
         yield_now().await;
         drop(turn);
         match first {
@@ -52,18 +48,14 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{TcpListener, TcpStream};
-
     use super::*;
+    use crate::listener::meanwhile::Ear;
 
     /// Whoever hears from a socket is served after a few steps, however many wait.
     #[tokio::test]
     async fn what_sockets_bring_comes_between_two_steps() {
         const STEPS: usize = 1000;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut far, _) = listener.accept().await.unwrap();
+        let ear = Ear::new().await;
         let (turns, done) = (Arc::new(Turns::default()), Arc::new(AtomicUsize::new(0)));
         let steps: Vec<_> = (0..STEPS)
             .map(|number| {
@@ -76,14 +68,7 @@ mod tests {
                 })
             })
             .collect();
-        let mut byte = [0];
-        let mut seen = Vec::new();
-        while done.load(Ordering::Relaxed) < STEPS {
-            near.write_all(&[1]).await.unwrap();
-            far.read_exact(&mut byte).await.unwrap();
-            seen.push(done.load(Ordering::Relaxed));
-        }
-        let most = seen.windows(2).map(|it| it[1] - it[0]).max().unwrap_or(STEPS);
+        let most = ear.most_meanwhile(&done, STEPS).await;
         assert!(most <= 4, "{most} steps while a socket waited");
         for step in steps {
             step.await.unwrap();
