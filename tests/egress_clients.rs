@@ -167,6 +167,10 @@ mod inside {
                 |target: String| http::Request::connect(target).version(http::Version::HTTP_2).body(()).unwrap();
             let (refused, _) = client.send_request(connect("other.test:443".to_owned()), true).unwrap();
             assert_eq!(refused.await.unwrap().status(), 403);
+            let mut grpc = connect("other.test:443".to_owned());
+            grpc.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+            let (refused, _) = client.send_request(grpc, true).unwrap();
+            assert_eq!(refused.await.unwrap().status(), 403, "200 would say that there is a tunnel");
             let request = http::Request::get(format!("http://a.test:{web}/x")).version(http::Version::HTTP_2);
             let (answer, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
             assert_eq!(answer.await.unwrap().status(), 200);

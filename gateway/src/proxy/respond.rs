@@ -1,6 +1,6 @@
 //! Writes replies of our own, and finishes the responses of upstreams.
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -10,11 +10,13 @@ use super::facts::RequestFacts;
 use super::limit;
 use crate::filter::header_edits::Headers as _;
 use crate::listener::limits::MAX_DRAIN_BYTES;
-use crate::local_reply::{LocalReply, SERVER, grpc_status};
+use crate::local_reply::{LocalReply, Reason, SERVER, grpc_status};
 
 /// Sends a reply; the connection stays when both sides know where the next request begins.
 pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: LocalReply) -> Result<()> {
-    if is_grpc(&session.req_header().headers) {
+    let request = session.req_header();
+    // To CONNECT, gRPC's 200 would say that there is a tunnel.
+    if is_grpc(&request.headers) && request.method != Method::CONNECT {
         return send_grpc(session, exchange, reply).await;
     }
     let LocalReply { reason, status, headers, body } = reply;
@@ -31,10 +33,10 @@ pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: Loca
         response.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     response.insert_header(header::SERVER, SERVER)?;
-    if !reason.keeps_connection() || exchange.is_closing() || !can_drain(session) {
+    if !keeps(session, exchange, reason) {
         session.set_keepalive(None);
     }
-    let is_head = session.req_header().method == http::Method::HEAD;
+    let is_head = session.req_header().method == Method::HEAD;
     let ends = body.is_empty() || is_head || bodiless;
     session.write_response_header(Box::new(response), ends).await?;
     if !ends {
@@ -68,10 +70,15 @@ async fn send_grpc(session: &mut Session, exchange: &Exchange, reply: LocalReply
     response.insert_header(header::CONTENT_LENGTH, 0)?;
     decorate(session, &mut response, exchange);
     response.insert_header(header::SERVER, SERVER)?;
-    if !reason.keeps_connection() || exchange.is_closing() || !can_drain(session) {
+    if !keeps(session, exchange, reason) {
         session.set_keepalive(None);
     }
     session.write_response_header(Box::new(response), true).await
+}
+
+/// Whether the connection may stay after a reply.
+pub(super) fn keeps(session: &Session, exchange: &Exchange, reason: Reason) -> bool {
+    reason.keeps_connection() && !exchange.is_closing() && can_drain(session)
 }
 
 /// Whether an unread request body is small enough to be read for the sake of the connection.
