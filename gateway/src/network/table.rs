@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
+
 use super::{Network, masked};
 
 /// Values by the networks that they are for; of several that hold an address, the one that was added first counts.
 #[derive(Debug)]
 pub struct NetworkTable<T> {
     /// Each with its place in the order; IPv4 and IPv6 of one length beside each other.
-    values: HashMap<(IpAddr, u8), (usize, T)>,
+    values: HashMap<(IpAddr, u8), (usize, T), RandomState>,
     /// Lengths there are.
     prefixes: Vec<u8>,
 }
@@ -25,7 +27,7 @@ impl<T> NetworkTable<T> {
 
 impl<T> FromIterator<(Network, T)> for NetworkTable<T> {
     fn from_iter<I: IntoIterator<Item = (Network, T)>>(entries: I) -> Self {
-        let mut table = Self { values: HashMap::new(), prefixes: Vec::new() };
+        let mut table = Self { values: HashMap::default(), prefixes: Vec::new() };
         for (order, (Network { address, prefix }, value)) in entries.into_iter().enumerate() {
             let prefix = prefix.min(if address.is_ipv4() { 32 } else { 128 });
             table.values.entry((masked(address, prefix), prefix)).or_insert((order, value));

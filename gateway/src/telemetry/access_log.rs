@@ -78,9 +78,8 @@ impl AccessLogFormat {
 fn escape_controls(out: &mut [u8], start: usize) {
     let end = out.len().saturating_sub(1);
     for byte in out.get_mut(start..end).unwrap_or_default() {
-        if *byte < 0x20 {
-            *byte = b'?';
-        }
+        // Written back in any case, which is done for many bytes at once.
+        *byte = if *byte < 0x20 { b'?' } else { *byte };
     }
 }
 

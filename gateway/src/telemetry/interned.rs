@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use foldhash::fast::RandomState;
 use prometheus::IntCounter;
 
 /// Most combinations of labels of one group of metrics.
@@ -36,13 +37,14 @@ impl Bound {
 }
 
 /// Handles by a namespace and a name, and by what tells two handles of one name apart.
-pub(super) struct Interned<K, V>(ByName<ByName<HashMap<K, V>>>);
+pub(super) struct Interned<K, V>(ByName<ByName<HashMap<K, V, RandomState>>>);
 
-type ByName<T> = HashMap<Box<str>, T>;
+/// Names come from the configuration, so that a fast hash does.
+type ByName<T> = HashMap<Box<str>, T, RandomState>;
 
 impl<K, V> Default for Interned<K, V> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 }
 

@@ -84,16 +84,10 @@ fn piece(letter: char) -> Option<Piece> {
 
 /// Writes at least `width` digits.
 pub(super) fn digits(number: u64, width: usize, out: &mut Vec<u8>) {
-    let start = out.len();
-    let mut rest = number;
-    while rest > 0 || out.len() - start < width {
-        let digit = u8::try_from(rest % 10).unwrap_or_default();
-        out.push(b'0' + digit);
-        rest /= 10;
-    }
-    if let Some(written) = out.get_mut(start..) {
-        written.reverse();
-    }
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(number).as_bytes();
+    out.extend(std::iter::repeat_n(b'0', width.saturating_sub(text.len())));
+    out.extend_from_slice(text);
 }
 
 /// Year, month and day of a day since 1970 in the Gregorian calendar.
