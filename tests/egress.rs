@@ -9,7 +9,7 @@ use crate::harness::dns::{Answer, NameServer};
 use crate::harness::tls::{Ask, Authority, server};
 use crate::harness::{Client, Gateway, Response, Upstream, settings, wait_for};
 
-/// Runs the ignored tests of this file and of `egress_clients` in a namespace of their own, whose only network is loopback.
+/// Runs the ignored tests of this file, `egress_clients` and `egress_tunnels` in a namespace of their own, whose only network is loopback.
 #[test]
 fn nothing_leaves_but_what_is_allowed() {
     let script = "ip link set lo up && ip addr add 203.0.113.7/32 dev lo && ip addr add 10.9.9.9/32 dev lo && exec \"$0\" \"$@\"";
@@ -50,7 +50,7 @@ pub(crate) fn names(all: &[(&str, [u8; 4])]) -> NameServer {
     server
 }
 
-fn connect(gateway: &Gateway, target: &str, more: &str) -> (Client, Response) {
+pub(crate) fn connect(gateway: &Gateway, target: &str, more: &str) -> (Client, Response) {
     let mut client = Client::connect(gateway.address(8081));
     let answer = client.send(&format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{more}\r\n"));
     (client, answer)
@@ -78,7 +78,7 @@ pub(crate) fn tunnel(gateway: &Gateway, target: &str) -> TcpStream {
 }
 
 /// Counts connections, and keeps what they bring.
-fn listener() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
+pub(crate) fn listener() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
@@ -464,59 +464,6 @@ mod inside {
         let enforced = proxy(&names, INTERNET, "") + &learned;
         assert_eq!(gateway.reload(&enforced)["success"], true, "{learned}");
         assert_eq!([ask("api.partner.test"), ask("www.partner.test"), ask("other.test")], [200, 200, 403]);
-    }
-
-    #[test]
-    #[ignore = "runs in a network namespace"]
-    fn tunnels_have_bounds() {
-        let (address, seen) = listener();
-        let port = address.port();
-        let names = names(&[("a.test", [127, 0, 0, 1])]);
-        let bounds = own("EgressPolicy", "p", "tunnels: {perClient: 2, maxBytes: 1000}");
-        let gateway =
-            Gateway::start(&(proxy(&names, INTERNET, "") + &entry("a.test", port, "TCP", "resolution: DNS") + &bounds));
-        let target = format!("a.test:{port}");
-        let (first, mut second) = (tunnel(&gateway, &target), tunnel(&gateway, &target));
-        assert_eq!(connect(&gateway, &target, "").1.status, 503, "two are enough");
-        second.write_all(&[1; 800]).unwrap();
-        wait_for("more than may pass ends it", || second.write_all(&[1; 300]).is_err().then_some(()));
-        drop((first, second));
-        wait_for("places are free again", || (connect(&gateway, &target, "").1.status == 200).then_some(()));
-        wait_for("no more than the bound came", || {
-            let seen = seen.lock().unwrap();
-            (seen.len() >= 2 && seen.iter().all(|it| it.len() <= 1000)).then_some(())
-        });
-    }
-
-    #[test]
-    #[ignore = "runs in a network namespace"]
-    fn a_tunnel_ends_some_time_after_its_destination_is_gone() {
-        let port = listener().0.port();
-        let names = names(&[("a.test", [127, 0, 0, 1]), ("b.test", [127, 0, 0, 1])]);
-        let base = proxy(&names, "  egress: {allowedAddresses: [127.0.0.0/8], revocationGrace: 100ms}", "");
-        let [a, b] = ["a.test", "b.test"].map(|it| entry(it, port, "TCP", "resolution: DNS"));
-        let gateway = Gateway::start(&(base.clone() + &a + &b));
-        let [mut gone, mut stays] = ["a.test", "b.test"].map(|it| tunnel(&gateway, &format!("{it}:{port}")));
-        assert_eq!(gateway.reload(&(base + &b))["success"], true);
-        assert_eq!(gone.read(&mut [0]).unwrap_or(0), 0, "it is closed");
-        stays.write_all(b"still here").unwrap();
-        stays.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
-        assert!(stays.read(&mut [0]).is_err(), "nobody closed it");
-    }
-
-    #[test]
-    #[ignore = "runs in a network namespace"]
-    fn a_tunnel_ends_too_whose_destination_went_before_anything_was_said_in_it() {
-        let (address, seen) = listener();
-        let port = address.port();
-        let names = names(&[("a.test", [127, 0, 0, 1])]);
-        let base = proxy(&names, "  egress: {allowedAddresses: [127.0.0.0/8], revocationGrace: 100ms}", "");
-        let gateway = Gateway::start(&(base.clone() + &entry("a.test", port, "TLS", "resolution: DNS")));
-        let mut begun = tunnel(&gateway, &format!("a.test:{port}"));
-        assert_eq!(gateway.reload(&base)["success"], true);
-        begun.write_all(&Ask::new("a.test", &Authority::new()).hello()).unwrap();
-        assert_eq!(begun.read(&mut [0]).ok(), Some(0), "it is closed");
-        wait_for("the destination's side is closed", || (!seen.lock().unwrap().is_empty()).then_some(()));
     }
 
     #[test]

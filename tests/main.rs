@@ -36,6 +36,7 @@ mod rate_limit_redis;
 /// Forward proxies: nothing leaves but what documents allow.
 mod egress;
 mod egress_clients;
+mod egress_tunnels;
 mod interception;
 /// Services outside that say who may pass.
 mod external_authorization;

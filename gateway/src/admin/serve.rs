@@ -73,10 +73,10 @@ async fn connection<A: ServeHttp + Send + Sync + 'static>(
     (local, peer): (SocketAddr, SocketAddr),
     closing: watch::Receiver<bool>,
 ) {
-    let id = stream.as_raw_fd();
+    let socket = stream.as_raw_fd();
     let key = ListenerKey { bind: local.ip(), port: local.port() };
     let connection = Connection::new((key, Role::Server), local, peer, closing.clone(), None);
-    let mut stream = Box::new(GuardedStream::new(stream, connection, None, id));
+    let mut stream = Box::new(GuardedStream::new(stream, connection, Some(socket)));
     loop {
         match stream.read_head(PATIENCE, PATIENCE).await {
             Arrival::Request => {}

@@ -54,7 +54,7 @@ impl Meter {
     }
 
     /// Counts bytes that passed.
-    pub(super) fn count(&self, bytes: usize) {
+    pub fn count(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.total.inc_by(bytes as u64);
     }
@@ -86,14 +86,16 @@ impl Carrier for TcpStream {
 }
 
 /// Ties two connections together; `up` counts what goes from the first to the second.
-pub async fn relay(mut a: impl Carrier, mut b: impl Carrier, bounds: Bounds, (up, down): (&Meter, &Meter)) -> End {
+///
+/// Whoever calls closes both afterwards.
+pub async fn relay(a: &mut impl Carrier, b: &mut impl Carrier, bounds: Bounds, (up, down): (&Meter, &Meter)) -> End {
     let begun = Instant::now();
     let moved = AtomicU64::new(0);
     let (mut there, mut back) = (OneWay::new(up, bounds.bytes), OneWay::new(down, bounds.bytes));
     let both = poll_fn(|cx| {
         let before = up.bytes() + down.bytes();
-        let first = there.poll(cx, (&mut a, &mut b), back.is_over())?;
-        let second = back.poll(cx, (&mut b, &mut a), there.is_over())?;
+        let first = there.poll(cx, (a, b), back.is_over())?;
+        let second = back.poll(cx, (b, a), there.is_over())?;
         if up.bytes() + down.bytes() > before {
             moved.store(millis(begun), Ordering::Relaxed);
         }
@@ -233,6 +235,11 @@ mod tests {
 
     use super::*;
 
+    /// Ties them together and closes both.
+    async fn tie(mut a: impl Carrier, mut b: impl Carrier, bounds: Bounds, meters: (&Meter, &Meter)) -> End {
+        relay(&mut a, &mut b, bounds, meters).await
+    }
+
     impl Carrier for DuplexStream {
         fn ends_by_closing(&self) -> bool {
             false
@@ -260,7 +267,7 @@ mod tests {
             client.read_to_end(&mut answered).await.unwrap();
             (asked, answered)
         };
-        let (end, (asked, answered)) = tokio::join!(relay(a, b, FREE, (&up, &down)), talk);
+        let (end, (asked, answered)) = tokio::join!(tie(a, b, FREE, (&up, &down)), talk);
         assert_eq!((end, asked.as_slice(), answered.as_slice()), (End::Done, &b"question"[..], &b"answer!"[..]));
         assert_eq!((up.bytes(), down.bytes()), (8, 7));
     }
@@ -290,7 +297,7 @@ mod tests {
             drop(server);
             asked
         };
-        let (end, answered, asked) = tokio::join!(relay(a, b, FREE, (&up, &down)), asks, answers);
+        let (end, answered, asked) = tokio::join!(tie(a, b, FREE, (&up, &down)), asks, answers);
         assert_eq!((end, asked.as_slice()), (End::Done, &b"question"[..]));
         assert!(answered == answer, "{} bytes", answered.len());
         assert_eq!((up.bytes(), down.bytes()), (8, answer.len() as u64));
@@ -307,11 +314,11 @@ mod tests {
             std::future::pending::<()>().await;
         };
         let bounds = Bounds { idle: Some(Duration::from_secs(10)), ..FREE };
-        let end = tokio::select! { end = relay(a, b, bounds, (&up, &down)) => end, () = talk => End::Done };
+        let end = tokio::select! { end = tie(a, b, bounds, (&up, &down)) => end, () = talk => End::Done };
         assert_eq!((end, begun.elapsed().as_secs()), (End::Idle, 19));
 
         let ((_client, a), (b, _server)) = (duplex(64), duplex(64));
         let bounds = Bounds { age: Some(Duration::from_secs(5)), ..FREE };
-        assert_eq!(relay(a, b, bounds, (&up, &down)).await, End::Aged);
+        assert_eq!(tie(a, b, bounds, (&up, &down)).await, End::Aged);
     }
 }

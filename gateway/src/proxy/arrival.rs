@@ -51,11 +51,12 @@ pub(super) fn open(session: &mut Session, exchange: &mut Exchange) -> Flow<Opene
     if request.headers.len() > MAX_HEAD_FIELDS {
         return refuse(exchange, Reason::HeadTooLarge);
     }
-    let target = target(request, exchange)?;
+    let target = if request.method == Method::CONNECT { "/".to_owned() } else { target(request, exchange)? };
     let authority = authority(request, exchange)?;
     check_purpose(request, exchange)?;
     // HTTP/2 names it in the URI, which whoever changes the path makes anew; for a tunnel `Host` may say less.
-    let says_less = request.method == Method::CONNECT || !request.headers.contains_key(header::HOST);
+    let said = request.headers.get(header::HOST);
+    let says_less = said.is_none_or(|it| request.method == Method::CONNECT && it != authority.as_str());
     if says_less && request.insert_header(header::HOST, authority.as_str()).is_err() {
         return refuse(exchange, Reason::MalformedHead);
     }

@@ -1,9 +1,9 @@
 //! Carries a tunnel (CONNECT): checks what is said first, connects to a vetted address, and passes bytes both ways.
 //!
 //! Where TLS is expected, nothing reaches the destination before the client's first message
-//! was read whole and names the host that was asked for. The client's connection is taken
-//! from Pingora, which knows no tunnels; a [`StandIn`] stays with it, so that the exchange is
-//! logged and counted like any other.
+//! was read whole and names the host that was asked for. The client's stream of HTTP/2 is
+//! taken from Pingora, which knows no tunnels; a [`StandIn`] stays with it, so that the
+//! exchange is logged and counted like any other.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,9 +27,7 @@ use super::tunnel_io::TunnelIo;
 use crate::egress::target::Host;
 use crate::filter::rate_limit::key::digest_of;
 use crate::l4::relay::{self, Bounds, End, Meter};
-use crate::listener::client_io::ClientIo;
 use crate::listener::set::ListenerKey;
-use crate::listener::stream::GuardedStream;
 use crate::listener::tls::hello::{self, Alert, Bad, Hello};
 use crate::listener::tls::turns::Turns;
 use crate::local_reply::egress_fault::EgressFault;
@@ -68,7 +66,7 @@ pub(super) async fn tunnel(
     let listens = listens(&plan);
     let mut ready = None;
     if !listens {
-        match Box::pin(dial(&plan, terms)).await {
+        match dial(&plan, terms).await {
             Ok(it) => ready = Some(it),
             Err(reason) => {
                 exchange.end.reason = Some(reason);
@@ -76,12 +74,12 @@ pub(super) async fn tunnel(
             }
         }
     }
-    let (mut stream, early) = Box::pin(take_over(session)).await?;
+    let (mut stream, early) = take_over(session, exchange).await?;
     if stream.welcome().await.is_err() {
         exchange.end.reason = Some(Reason::ClientGone);
         return Ok(Found::Done);
     }
-    // Boxed, as what else comes before bytes are passed on: a tunnel that idles shall not keep room for it.
+    // Boxed: a tunnel that idles shall not keep room for it.
     let begun = if listens {
         Box::pin(first_message((&mut stream, &early), &plan, &gateway.turns)).await.map(|it| it.bytes)
     } else {
@@ -90,10 +88,10 @@ pub(super) async fn tunnel(
     let upstream = match (begun, ready) {
         (Err(fault), _) => Err(Reason::Egress(fault)),
         (Ok(early), Some(upstream)) => Ok((early, upstream)),
-        (Ok(early), None) => Box::pin(dial(&plan, terms)).await.map(|it| (early, it)),
+        (Ok(early), None) => dial(&plan, terms).await.map(|it| (early, it)),
     };
     match upstream {
-        Ok((early, upstream)) => carry(exchange, (stream, upstream), early, (plan, gateway)).await,
+        Ok((early, mut upstream)) => carry(exchange, (&mut stream, &mut upstream), early, (&plan, gateway)).await,
         Err(reason) => {
             note(exchange, reason, &plan);
             // The client may be gone already.
@@ -135,32 +133,31 @@ fn places(exchange: &Exchange, plan: &Plan) -> Option<Vec<Place>> {
     Some(taken)
 }
 
-/// The client's connection, or its stream; a stand-in with the same head stays with Pingora.
-pub(super) async fn take_over(session: &mut Session) -> Result<(TunnelIo, Bytes)> {
-    let head =
-        std::mem::replace(session.req_header_mut(), RequestHeader::build_no_case(Method::CONNECT, b"/", Some(0))?);
-    session.set_keepalive(Some(1));
-    let stand_in = ServerSession::new_custom(Box::new(StandIn::new(head)));
-    let inside = own_io(std::mem::replace(session.as_downstream_mut(), stand_in)).await?;
+/// The client's connection with what was read of it, or its stream; who asks the session learns that it was answered.
+pub(super) async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<(TunnelIo, Bytes)> {
+    let inside = match exchange.stream.take() {
+        Some(stream) => {
+            let (io, early) = stream.into_inside();
+            (TunnelIo::Bare(io), early)
+        }
+        None => (own_stream(session)?, Bytes::new()),
+    };
     session.as_downstream_mut().write_response_header(Box::new(ResponseHeader::build(200, Some(0))?)).await?;
     Ok(inside)
 }
 
-/// What carries a tunnel, taken from Pingora, with what was read of it.
-async fn own_io(real: ServerSession) -> Result<(TunnelIo, Bytes)> {
-    let stream = match real {
-        ServerSession::H2(stream) => return Ok((TunnelIo::of_stream(stream)?, Bytes::new())),
-        other @ (ServerSession::H1(_) | ServerSession::Subrequest(_) | ServerSession::Custom(_)) => {
-            other.finish().await?.ok_or_else(|| lost("the connection is gone"))?.into_parts().0
+/// The stream of HTTP/2, taken from Pingora; a stand-in with the same head stays with it.
+fn own_stream(session: &mut Session) -> Result<TunnelIo> {
+    let head =
+        std::mem::replace(session.req_header_mut(), RequestHeader::build_no_case(Method::CONNECT, b"/", Some(0))?);
+    session.set_keepalive(Some(1));
+    let stand_in = ServerSession::new_custom(Box::new(StandIn::new(head)));
+    match std::mem::replace(session.as_downstream_mut(), stand_in) {
+        ServerSession::H2(stream) => TunnelIo::of_stream(stream),
+        ServerSession::H1(_) | ServerSession::Subrequest(_) | ServerSession::Custom(_) => {
+            Error::e_explain(ErrorType::InternalError, "the client has no stream of its own")
         }
-    };
-    let guarded = stream.into_any().downcast::<GuardedStream<ClientIo>>();
-    let (io, early) = guarded.map_err(|_| lost("the connection is not ours"))?.into_inside();
-    Ok((TunnelIo::Bare(io), early))
-}
-
-fn lost(what: &'static str) -> Box<Error> {
-    Error::explain(ErrorType::InternalError, what)
+    }
 }
 
 /// Reads the client's first message, which must name the host that it asked for.
@@ -214,24 +211,28 @@ async fn dial(plan: &Plan, terms: TunnelTerms) -> Result<(TcpStream, SocketAddr)
 /// Passes bytes both ways until the tunnel ends.
 async fn carry(
     exchange: &mut Exchange,
-    (stream, (mut upstream, endpoint)): (TunnelIo, (TcpStream, SocketAddr)),
+    (stream, (upstream, endpoint)): (&mut TunnelIo, &mut (TcpStream, SocketAddr)),
     early: Bytes,
-    (plan, gateway): (Plan, &Gateway),
+    (plan, gateway): (&Plan, &Gateway),
 ) {
-    exchange.leaving.get_or_insert_default().endpoint = Some(endpoint);
+    exchange.leaving.get_or_insert_default().endpoint = Some(*endpoint);
     let (up, down) = open(exchange, gateway);
     let terms = plan.ways.tunnels;
     let bounds = Bounds { idle: Some(terms.idle), age: terms.age, bytes: terms.bytes };
     let since = (exchange.snapshot.generation, exchange.client_listener());
-    let end = if upstream.write_all(&early).await.is_ok() {
+    let passed = upstream.write_all(&early).await;
+    up.count(early.len());
+    // With it goes the buffer that it was read into.
+    drop(early);
+    let end = if passed.is_ok() {
         tokio::select! {
             end = relay::relay(stream, upstream, bounds, (&up, &down)) => end,
-            () = revoked(&gateway.live, since, &plan) => End::Aged,
+            () = revoked(&gateway.live, since, plan) => End::Aged,
         }
     } else {
         End::Broken
     };
-    close(exchange, gateway, end, (up.bytes() + early.len() as u64, down.bytes()));
+    close(exchange, gateway, end, (up.bytes(), down.bytes()));
 }
 
 /// Counts a tunnel that begins; what counts its bytes, from the client and to it.

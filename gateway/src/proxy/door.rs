@@ -53,6 +53,21 @@ pub(super) enum Purpose {
     Tcp(Option<Arc<TcpRoute>>),
 }
 
+impl Entered {
+    /// One without TLS, of which `early` was read.
+    fn plain(stream: TcpStream, early: Bytes, purpose: Purpose) -> Self {
+        Self { io: ClientIo::Plain(Begun::new(stream, early)), secured: None, purpose }
+    }
+}
+
+/// How connections of a port begin.
+enum Beginning<'a> {
+    /// Without TLS.
+    Plain(Purpose),
+    /// In TLS.
+    Tls(Behind<'a>),
+}
+
 /// What is behind TLS.
 #[derive(Clone, Copy)]
 enum Behind<'a> {
@@ -132,26 +147,31 @@ impl Door {
         count: impl Fn(Outcome),
     ) -> Option<Entered> {
         let listener = snapshot.listener(accepted.listener).map(Arc::clone);
-        let behind = match listener.as_deref().map(|it| &it.service) {
-            Some(Service::Tls(table)) => Some(Behind::Names(table)),
+        let beginning = match listener.as_deref().map(|it| &it.service) {
+            Some(Service::Tls(table)) => Beginning::Tls(Behind::Names(table)),
             Some(Service::Proxy(Proxy { ways: _, server: Some(server), interceptions: _ })) => {
-                Some(Behind::Proxy(server))
+                Beginning::Tls(Behind::Proxy(server))
             }
-            Some(
-                Service::Http(_) | Service::Tcp(_) | Service::Proxy(Proxy { ways: _, server: None, interceptions: _ }),
-            )
-            | None => None,
+            Some(Service::Proxy(Proxy { ways: _, server: None, interceptions: _ })) => Beginning::Plain(Purpose::Proxy),
+            Some(Service::Tcp(route)) => Beginning::Plain(Purpose::Tcp(route.clone())),
+            Some(Service::Http(_)) | None => Beginning::Plain(Purpose::Http),
+        };
+        let is_named = match &snapshot.settings.proxy_protocol {
+            ProxyProtocol::Off => false,
+            ProxyProtocol::From(networks) => networks.hold(accepted.peer.ip()),
+        };
+        let behind = match beginning {
+            Beginning::Plain(purpose) if !is_named => return Some(Entered::plain(stream, Bytes::new(), purpose)),
+            Beginning::Plain(purpose) => {
+                // Boxed, as all that a connection waits for here: one that has nothing to wait for does not carry it.
+                let named = Box::pin(tokio::time::timeout(DEADLINE, named(stream, accepted)));
+                let (stream, early) = named.await.ok().flatten()?;
+                return Some(Entered::plain(stream, early, purpose));
+            }
+            Beginning::Tls(behind) => behind,
         };
         let inside = async {
-            let (stream, early) = named(stream, accepted, &snapshot.settings.proxy_protocol).await?;
-            let Some(behind) = behind else {
-                let purpose = match listener.as_deref().map(|it| &it.service) {
-                    Some(Service::Tcp(route)) => Purpose::Tcp(route.clone()),
-                    Some(Service::Proxy(_)) => Purpose::Proxy,
-                    Some(Service::Http(_) | Service::Tls(_)) | None => Purpose::Http,
-                };
-                return Some(Entered { io: ClientIo::Plain(Begun::new(stream, early)), secured: None, purpose });
-            };
+            let (stream, early) = if is_named { named(stream, accepted).await? } else { (stream, Bytes::new()) };
             let Ok(_place) = self.handshakes.try_acquire() else {
                 count(Outcome::Refused);
                 return None;
@@ -163,10 +183,8 @@ impl Door {
             count(outcome);
             entered
         };
-        tokio::time::timeout(DEADLINE, inside).await.unwrap_or_else(|_| {
-            if behind.is_some() {
-                count(Outcome::TimedOut);
-            }
+        Box::pin(tokio::time::timeout(DEADLINE, inside)).await.unwrap_or_else(|_| {
+            count(Outcome::TimedOut);
             None
         })
     }
@@ -215,19 +233,8 @@ impl Door {
     }
 }
 
-/// Learns the client from a PROXY header, where one is expected.
-async fn named(
-    mut stream: TcpStream,
-    accepted: &mut Accepted<()>,
-    expected: &ProxyProtocol,
-) -> Option<(TcpStream, Bytes)> {
-    let is_expected = match expected {
-        ProxyProtocol::Off => false,
-        ProxyProtocol::From(networks) => networks.hold(accepted.peer.ip()),
-    };
-    if !is_expected {
-        return Some((stream, Bytes::new()));
-    }
+/// Learns the client from a PROXY header.
+async fn named(mut stream: TcpStream, accepted: &mut Accepted<()>) -> Option<(TcpStream, Bytes)> {
     let told = proxy_protocol::read(&mut stream).await.ok()?;
     if let Some((client, own)) = told.addresses {
         (accepted.peer, accepted.local) = (client, own);

@@ -18,8 +18,10 @@ use crate::filter::credential::Principal;
 use crate::filter::external_authorization::Change;
 use crate::filter::grpc_web::Bridge;
 use crate::filter::rate_limit::Verdict;
+use crate::listener::client_io::ClientIo;
 use crate::listener::connection::Connection;
 use crate::listener::set::ListenerKey;
+use crate::listener::stream::GuardedStream;
 use crate::local_reply::Reason;
 use crate::quota::concurrency::Place;
 use crate::routing::request::Scheme;
@@ -29,6 +31,9 @@ use crate::upstream::cluster::Cluster;
 use crate::upstream::connection::Unusable;
 use crate::upstream::dial::in_use;
 
+/// A client's connection behind the guard.
+pub(super) type ClientStream = Box<GuardedStream<ClientIo>>;
+
 /// One request and what became of it.
 pub struct Exchange {
     /// The configuration it was born under.
@@ -36,6 +41,8 @@ pub struct Exchange {
     pub(super) started: Instant,
     pub(super) time: SystemTime,
     pub(super) client: Client,
+    /// Its connection, where Pingora does not have it: a tunnel takes it, or a refusal is written to it.
+    pub(super) stream: Option<ClientStream>,
     pub(super) way: Way,
     /// The cluster of its own host, where its route leads to a wildcard.
     pub(super) found: Option<Arc<Cluster>>,
@@ -155,6 +162,7 @@ impl Exchange {
             started,
             time,
             client: Client::Unknown,
+            stream: None,
             way: Way::Nowhere,
             found: None,
             virtual_host: None,
@@ -182,10 +190,14 @@ impl Exchange {
         let digest = session.digest().and_then(|it| it.proxy_digest.as_ref());
         let connection = digest.and_then(|it| it.user_data.as_ref()?.downcast_ref::<Arc<Connection>>());
         if let Some(connection) = connection {
-            let address = connection.peer.ip().to_canonical();
-            let connection = Arc::clone(connection);
-            self.client = Client::Known(KnownClient { connection, address, scheme: Scheme::Http });
+            self.came_by(Arc::clone(connection));
         }
+    }
+
+    /// Came by this connection.
+    pub(super) fn came_by(&mut self, connection: Arc<Connection>) {
+        let address = connection.peer.ip().to_canonical();
+        self.client = Client::Known(KnownClient { connection, address, scheme: Scheme::Http });
     }
 
     pub(super) fn known(&self) -> Option<&KnownClient> {

@@ -44,12 +44,13 @@ pub(super) trait ServeInside: Send + Sync {
     fn serve(self: Arc<Self>, io: ClientIo, connection: Arc<Connection>) -> Served;
 }
 
-/// What every request of one worker works with.
+/// What every request of one worker works with; clones share it.
+#[derive(Clone)]
 pub struct Gateway {
     pub(super) live: Arc<Live>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) worker: usize,
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
     pub(super) mirrors: Arc<Mirrors>,
     pub(super) dynamic: Arc<Dynamic>,
     /// When handshakes of this worker go on.

@@ -61,7 +61,7 @@ pub(super) async fn serve(
     (plan, config): (&Plan, Arc<ServerConfig>),
     gateway: &Gateway,
 ) -> Result<()> {
-    let (mut stream, early) = connect::take_over(session).await?;
+    let (mut stream, early) = connect::take_over(session, exchange).await?;
     if stream.welcome().await.is_err() {
         exchange.end.reason = Some(Reason::ClientGone);
         return Ok(());

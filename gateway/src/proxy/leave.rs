@@ -61,15 +61,14 @@ impl Gateway {
             Flow::Continue(it) => it,
             Flow::Break(reply) => return Ok(Found::Reply(reply)),
         };
-        if let Flow::Break(reply) = Box::pin(self.admits(session, exchange, &opened)).await {
+        if let Flow::Break(reply) = self.admits(session, exchange, &opened).await {
             return Ok(Found::Reply(reply));
         }
         // What runs in a tunnel goes where the tunnel was asked for, in TLS of the gateway's own.
         let inside = exchange.known().is_some_and(|it| it.connection.inside.is_some());
         let usage = if is_connect || inside { Use::Tunnel } else { Use::Requests };
         let own = exchange.known().map(|it| it.connection.local.ip().to_canonical());
-        let planned = Box::pin(plan((&self.dynamic.resolver, own), ways, target.clone(), usage)).await;
-        let plan = match planned {
+        let plan = match plan((&self.dynamic.resolver, own), ways, target.clone(), usage).await {
             Ok(it) => it,
             Err(fault) => {
                 self.remember(exchange, (&target, usage), (fault, false));
@@ -155,7 +154,8 @@ async fn plan(
         (Some(named), _) => named.to_vec(),
         (None, Host::Address(address)) => vec![at(*address)],
         (None, Host::Name(name)) => {
-            let found = tokio::time::timeout(LOOKUP, resolver.lookup(name)).await;
+            // Boxed, so that destinations whose addresses are known do not carry it.
+            let found = Box::pin(tokio::time::timeout(LOOKUP, resolver.lookup(name))).await;
             let (addresses, _) = found.ok().flatten().ok_or(EgressFault::Unresolved)?;
             addresses.into_iter().map(at).collect()
         }

@@ -3,7 +3,8 @@
 //! `serve` runs a connection and gives each admitted request to Pingora, which calls back
 //! here: [`arrival`] reads the request and finds its route, [`forward`] prepares what the
 //! upstream gets, [`respond`] writes replies of our own and finishes the upstream's, and
-//! [`outcome`] turns what went wrong into a reason, once, and records what happened.
+//! [`outcome`] turns what went wrong into a reason, once, and records what happened. A
+//! tunnel over HTTP/1.1 goes the same way without Pingora ([`serve_connect`]).
 
 mod access;
 mod affinity;
@@ -30,6 +31,7 @@ mod limit;
 mod mirror;
 mod outcome;
 mod respond;
+mod serve_connect;
 mod stand_in;
 mod tcp;
 mod timeout;

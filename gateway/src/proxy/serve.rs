@@ -5,9 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::Version;
 use pingora::apps::{HttpServerApp as _, ServerApp as _};
-use pingora::protocols::SocketDigest;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use pingora::{apps::HttpServerOptions, protocols::http::v2::server::default_h2_options};
@@ -16,9 +14,10 @@ use tokio::sync::watch;
 
 use super::door::{Door, Entered, Outcome, Purpose};
 use super::dynamic::Dynamic;
+use super::exchange::ClientStream;
 use super::gateway::{ServeInside, Served};
 use super::tcp::ServeTcp;
-use super::{Gateway, MAX_TRIES};
+use super::{Gateway, MAX_TRIES, serve_connect};
 use crate::listener::accept::{Accepted, Serve};
 use crate::listener::client_io::ClientIo;
 use crate::listener::connection::{Connection, Secured};
@@ -56,15 +55,12 @@ impl ServeHttp {
             upstream_keepalive_pool_size: UPSTREAM_POOL,
             ..ServerConf::default()
         };
-        let client = Arc::new(Client::default());
-        let shared = (Arc::clone(&live), Arc::clone(&telemetry));
-        let dynamic = Arc::new(Dynamic::new(resolver));
+        let tools = (Arc::new(Client::default()), Arc::new(Dynamic::new(resolver)));
         let run = Arc::new_cyclic(|run: &Weak<Run>| {
-            let tools = (Arc::clone(&client), Arc::clone(&dynamic));
-            let gateway = Gateway::new(shared, worker, tools, Weak::<Run>::clone(run));
+            let gateway = Gateway::new((live, telemetry), worker, tools, Weak::<Run>::clone(run));
             let door = Door::new(Arc::clone(&gateway.turns));
-            let proxy = Arc::new(http_proxy(gateway, conf));
-            Run { proxy, live, telemetry, worker, client, dynamic, door }
+            let proxy = Arc::new(http_proxy(gateway.clone(), conf));
+            Run { proxy, gateway, door }
         });
         Self { run, runtime }
     }
@@ -86,45 +82,32 @@ fn http_proxy(gateway: Gateway, conf: ServerConf) -> HttpProxy<Gateway> {
 
 impl Serve for ServeHttp {
     fn serve(&self, accepted: Accepted) {
-        self.runtime.spawn(Arc::clone(&self.run).connection(accepted));
+        // Boxed, since tasks are moved when they end.
+        self.runtime.spawn(Box::pin(Arc::clone(&self.run).connection(accepted)));
     }
 }
 
 /// What the connections of one worker work with.
 struct Run {
     proxy: Arc<HttpProxy<Gateway>>,
-    live: Arc<Live>,
-    telemetry: Arc<Telemetry>,
-    worker: usize,
-    client: Arc<Client>,
-    dynamic: Arc<Dynamic>,
+    gateway: Gateway,
     door: Door,
 }
-
-type Stream = Box<GuardedStream<ClientIo>>;
 
 impl Run {
     async fn connection(self: Arc<Self>, accepted: Accepted) {
         let (mut accepted, stream) = accepted.exchange(());
-        let handshakes = &self.telemetry.metrics.tls.handshakes;
+        let handshakes = &self.gateway.telemetry.metrics.tls.handshakes;
         let count = |it: Outcome| handshakes.with_label_values(&[it.name()]).inc();
-        let snapshot = self.live.pin();
-        // Boxed, as what a connection is for a while only: one that idles shall not keep room for it.
-        let entering = Box::pin(self.door.enter(stream, &mut accepted, &snapshot, count));
-        let Some(entered) = entering.await else { return };
+        let snapshot = self.gateway.live.pin();
+        let Some(entered) = self.door.enter(stream, &mut accepted, &snapshot, count).await else { return };
         drop(snapshot);
         let Entered { io, secured, purpose } = entered;
         let (accepted, ()) = accepted.exchange(io);
         match purpose {
             Purpose::Http => self.requests(accepted, Role::Server, secured).await,
             Purpose::Proxy => self.requests(accepted, Role::Proxy, secured).await,
-            Purpose::Tcp(route) => {
-                let live = Arc::clone(&self.live);
-                let (telemetry, client) = (Arc::clone(&self.telemetry), Arc::clone(&self.client));
-                let dynamic = Arc::clone(&self.dynamic);
-                let tcp = ServeTcp { live, telemetry, worker: self.worker, client, dynamic };
-                Box::pin(tcp.connection(accepted, secured, route)).await;
-            }
+            Purpose::Tcp(route) => Box::pin(ServeTcp(&self.gateway).connection(accepted, secured, route)).await,
         }
     }
 
@@ -135,17 +118,10 @@ impl Run {
     }
 
     async fn http(&self, stream: ClientIo, connection: Arc<Connection>) {
-        let digest = stream.fd().map(|it| {
-            let digest = SocketDigest::from_raw_fd(it);
-            // Asked for by each request; without this each would be a system call.
-            drop(digest.peer_addr.set(Some(PeerAddr::Inet(connection.peer))));
-            drop(digest.local_addr.set(Some(PeerAddr::Inet(connection.local))));
-            Arc::new(digest)
-        });
         let mut closing = connection.closing.clone();
-        let id = stream.fd().unwrap_or_default();
-        let mut stream = Box::new(GuardedStream::new(stream, connection, digest, id));
-        let mut limits = self.live.pin().settings.connections;
+        let socket = stream.fd();
+        let mut stream = Box::new(GuardedStream::new(stream, connection, socket));
+        let mut limits = self.gateway.live.pin().settings.connections;
         // A connection that says nothing at all is not idle yet, it is late.
         let mut patience = limits.head_timeout;
         loop {
@@ -173,13 +149,21 @@ impl Run {
                 Some(it) => stream = it,
                 None => break,
             }
-            limits = self.live.pin().settings.connections;
+            limits = self.gateway.live.pin().settings.connections;
             patience = limits.idle_timeout;
         }
     }
 
     /// One request; the stream comes back when another may follow.
-    async fn request(&self, stream: Stream, closing: &watch::Receiver<bool>, idle: Duration) -> Option<Stream> {
+    async fn request(
+        &self,
+        stream: ClientStream,
+        closing: &watch::Receiver<bool>,
+        idle: Duration,
+    ) -> Option<ClientStream> {
+        if stream.asks_for_tunnel() {
+            return self.tunnel(stream).await;
+        }
         let mut session = ServerSession::new_http1(stream);
         // The guard keeps the real time; Pingora only has to know that the connection may stay.
         session.set_keepalive((!*closing.borrow()).then_some(idle.as_secs().max(1)));
@@ -188,14 +172,27 @@ impl Run {
         stream.into_any().downcast::<GuardedStream<ClientIo>>().ok()
     }
 
+    /// One request for a tunnel; the stream comes back when none took it.
+    async fn tunnel(&self, mut stream: ClientStream) -> Option<ClientStream> {
+        match serve_connect::session(&mut stream) {
+            // Boxed, so that other requests do not carry it.
+            Ok(session) => Box::pin(serve_connect::serve(&self.gateway, stream, session)).await,
+            Err(error) => {
+                log::debug!("a head of CONNECT makes no request: {error}");
+                Box::pin(self.refuse(&mut stream, Reason::MalformedHead)).await;
+                None
+            }
+        }
+    }
+
     /// Answers a head that no request could be made of.
-    async fn refuse(&self, stream: &mut Stream, reason: Reason) {
+    async fn refuse(&self, stream: &mut ClientStream, reason: Reason) {
         let started = (Instant::now(), SystemTime::now());
         stream.answer_and_close(&LocalReply::because(reason).render_and_close()).await;
-        let snapshot = self.live.pin();
+        let snapshot = self.gateway.live.pin();
         let connection = Arc::clone(stream.connection());
         let (received, sent) = connection.take_wire_bytes();
-        self.telemetry.series.observe(&Observation {
+        self.gateway.telemetry.series.observe(&Observation {
             destination: DestinationLabels::Unknown,
             status: reason.status(),
             flag: reason.flag(),
@@ -207,7 +204,7 @@ impl Run {
         });
         if let AccessLog::On { file: _, format } = &snapshot.settings.access_log {
             let facts = RefusedFacts { reason, connection: &connection, time: started.1 };
-            self.telemetry.access_log.append(self.worker, |line| format.render(&facts, line));
+            self.gateway.telemetry.access_log.append(self.gateway.worker, |line| format.render(&facts, line));
         }
     }
 }

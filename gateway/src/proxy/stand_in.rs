@@ -1,7 +1,7 @@
-//! Stands in for a client's connection that a tunnel has taken: remembers what was asked and answered, and carries nothing.
+//! Stands in for the session of a tunnel's client: remembers what was asked and answered, and carries nothing.
 //!
-//! Pingora logs and ends an exchange by its session, and knows no tunnels. Whatever is written
-//! here besides the head of an answer has nobody to reach, and whatever is read has an end.
+//! An exchange is judged and logged by its session, and Pingora's sessions know no tunnels.
+//! Whatever is written here is only counted, and whatever is read has an end.
 
 use std::time::Duration;
 
@@ -23,12 +23,14 @@ type Messages = Box<dyn Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'st
 pub(super) struct StandIn {
     head: RequestHeader,
     answer: Option<Box<ResponseHeader>>,
+    /// Bytes of the answer's body.
+    sent: usize,
 }
 
 impl StandIn {
     /// For a request that has no answer yet.
     pub(super) fn new(head: RequestHeader) -> Self {
-        Self { head, answer: None }
+        Self { head, answer: None, sent: 0 }
     }
 }
 
@@ -78,7 +80,8 @@ impl Session for StandIn {
         Ok(())
     }
 
-    async fn write_body(&mut self, _: Bytes, _: bool) -> Result<()> {
+    async fn write_body(&mut self, body: Bytes, _: bool) -> Result<()> {
+        self.sent += body.len();
         Ok(())
     }
 
@@ -109,7 +112,7 @@ impl Session for StandIn {
     }
 
     fn body_bytes_sent(&self) -> usize {
-        0
+        self.sent
     }
 
     fn body_bytes_read(&self) -> usize {

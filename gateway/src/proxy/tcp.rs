@@ -8,8 +8,8 @@ use pingora::protocols::Stream as Upstream;
 
 use super::access;
 use super::consult::{self, Tools};
-use super::dynamic::Dynamic;
 use super::facts::TcpFacts;
+use super::gateway::Gateway;
 use crate::filter::external_authorization::Custom;
 use crate::l4::relay::{self, Bounds, Carrier, End, Meter};
 use crate::l4::tunnel;
@@ -20,11 +20,9 @@ use crate::listener::set::ListenerKey;
 use crate::local_reply::Reason;
 use crate::routing::route::Target;
 use crate::routing::tcp::TcpRoute;
-use crate::snapshot::{AccessLog, Live, Snapshot};
-use crate::telemetry::Telemetry;
+use crate::snapshot::{AccessLog, Snapshot};
 use crate::telemetry::series::DestinationLabels;
 use crate::upstream::balancer::Draw;
-use crate::upstream::client::Client;
 use crate::upstream::cluster::Cluster;
 use crate::upstream::connection::Use;
 use crate::upstream::dial::{Made, TRANSPORT, in_use};
@@ -36,14 +34,8 @@ use crate::upstream::peer::{self, Asker};
 /// What a connection holds while it lasts: a place at its endpoint, and its own connection.
 type Hold = (Lease, Option<Use>);
 
-/// What TCP connections of one worker work with.
-pub(super) struct ServeTcp {
-    pub(super) live: Arc<Live>,
-    pub(super) telemetry: Arc<Telemetry>,
-    pub(super) worker: usize,
-    pub(super) client: Arc<Client>,
-    pub(super) dynamic: Arc<Dynamic>,
-}
+/// Serves TCP connections of one worker.
+pub(super) struct ServeTcp<'a>(pub(super) &'a Gateway);
 
 /// What is known of a connection when it ends.
 pub(super) struct Outline {
@@ -57,7 +49,7 @@ pub(super) struct Outline {
     pub(super) sent: u64,
 }
 
-impl ServeTcp {
+impl ServeTcp<'_> {
     /// Serves one connection by a route.
     pub(super) async fn connection(
         self,
@@ -76,7 +68,7 @@ impl ServeTcp {
             received: 0,
             sent: 0,
         };
-        let snapshot = self.live.pin();
+        let snapshot = self.0.live.pin();
         let admitted = self.admits(&snapshot, &outline, listener).await;
         match route.as_ref().filter(|_| admitted).and_then(|it| it.pick(fastrand::u32(..))) {
             None if !admitted => outline.flag = Reason::Forbidden.flag(),
@@ -87,7 +79,7 @@ impl ServeTcp {
             }
             Some(Target::Cluster(cluster)) => {
                 let name = outline.secured.as_ref().map(|it| it.server_name.clone()).unwrap_or_default();
-                match self.dynamic.find(cluster, &name).await {
+                match self.0.dynamic.find(cluster, &name).await {
                     Ok(Some(found)) => self.forward(stream, &found, &mut outline).await,
                     Ok(None) => self.forward(stream, cluster, &mut outline).await,
                     Err(fault) => outline.flag = Reason::Egress(fault).flag(),
@@ -95,21 +87,24 @@ impl ServeTcp {
             }
         }
         drop(place);
-        let snapshot = self.live.pin();
+        let snapshot = self.0.live.pin();
         if let AccessLog::On { file: _, format } = &snapshot.settings.access_log {
-            self.telemetry.access_log.append(self.worker, |line| format.render(&TcpFacts { outline: &outline }, line));
+            self.0
+                .telemetry
+                .access_log
+                .append(self.0.worker, |line| format.render(&TcpFacts { outline: &outline }, line));
         }
     }
 
     /// Whether those who are asked let it pass.
     async fn admits(&self, snapshot: &Snapshot, outline: &Outline, listener: ListenerKey) -> bool {
         let subject = access::of_outline(outline, listener);
-        let metrics = &self.telemetry.metrics.access;
+        let metrics = &self.0.telemetry.metrics.access;
         if let Some(Custom { rules, provider }) = &snapshot.custom
             && rules.concerns(&subject)
         {
             let (local, peer) = outline.accepted;
-            let tools = Tools { client: &self.client, metrics: &metrics.external };
+            let tools = Tools { client: &self.0.client, metrics: &metrics.external };
             if !consult::admits_connection(provider, (peer, local), subject.principal, tools).await {
                 return false;
             }
@@ -117,22 +112,22 @@ impl ServeTcp {
         access::admits_connection(&snapshot.authorization, &subject, metrics)
     }
 
-    async fn forward(&self, stream: ClientIo, cluster: &Cluster, outline: &mut Outline) {
+    async fn forward(&self, mut stream: ClientIo, cluster: &Cluster, outline: &mut Outline) {
         let definition = cluster.definition();
         let labels = DestinationLabels::Cluster {
             name: cluster.name(),
             host: &definition.host,
             namespace: &definition.namespace,
         };
-        let counters = self.telemetry.tcp.counters(labels);
+        let counters = self.0.telemetry.tcp.counters(labels);
         counters.opened.inc();
         let (up, down) = (Meter::new(counters.received), Meter::new(counters.sent));
         outline.cluster = cluster.name().to_owned();
         outline.flag = match self.connect(cluster, outline).await {
             Err(reason) => reason.flag(),
-            Ok((_hold, upstream)) => {
+            Ok((_hold, mut upstream)) => {
                 let bounds = Bounds { idle: definition.pool.idle, age: definition.pool.max_age, bytes: None };
-                match relay::relay(stream, upstream, bounds, (&up, &down)).await {
+                match relay::relay(&mut stream, &mut upstream, bounds, (&up, &down)).await {
                     End::Done | End::Broken => "-",
                     End::Idle => "SI",
                     End::Aged => "DT",
@@ -140,7 +135,7 @@ impl ServeTcp {
             }
         };
         (outline.received, outline.sent) = (up.bytes(), down.bytes());
-        self.telemetry.tcp.close(labels, outline.flag);
+        self.0.telemetry.tcp.close(labels, outline.flag);
     }
 
     /// A connection to an endpoint, counted as busy until the lease ends.

@@ -4,6 +4,8 @@
 //! CRLF only, names right before their colon, one valid `Host`, and at most one framing
 //! field with one value. Anything else is refused, not repaired (RFC 9112 §3, §6.3).
 
+use http::Version;
+
 use super::host;
 use crate::listener::limits::{MAX_HEAD_FIELDS, MAX_NAME_BYTES};
 use crate::local_reply::Reason;
@@ -63,13 +65,27 @@ pub fn judge(head: &[u8], role: Role) -> Result<Framing, Reason> {
     if is_hopeless(head) {
         return Err(Reason::MalformedHead);
     }
-    let mut lines = head.split(|it| *it == b'\n').map(|it| it.strip_suffix(b"\r").unwrap_or(it));
+    let mut lines = lines(head);
     let request = request_line(lines.next().unwrap_or_default(), role)?;
     let mut fields = Fields::default();
-    for line in lines.take_while(|it| !it.is_empty()) {
+    for line in lines {
         fields.read(line)?;
     }
     fields.framing(request)
+}
+
+/// What a judged head of CONNECT asks for, its version, and its fields.
+pub fn connect(judged: &[u8]) -> (&[u8], Version, impl Iterator<Item = (&[u8], &[u8])>) {
+    let mut lines = lines(judged);
+    let mut words = lines.next().unwrap_or_default().split(|it| *it == b' ').skip(1);
+    let target = words.next().unwrap_or_default();
+    let version = if words.next() == Some(b"HTTP/1.0") { Version::HTTP_10 } else { Version::HTTP_11 };
+    (target, version, lines.filter_map(field))
+}
+
+/// The lines of a head, without their ends and without the blank one.
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    head.split(|it| *it == b'\n').map(|it| it.strip_suffix(b"\r").unwrap_or(it)).take_while(|it| !it.is_empty())
 }
 
 /// What the request line asks.
@@ -266,6 +282,17 @@ mod tests {
         check("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Framing::Empty));
         check("GET http://A/x HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Framing::Empty));
         check("GET / HTTP/1.1\r\nHost: a\r\nX-Latin: \u{e4}\r\n\r\n", Ok(Framing::Empty));
+    }
+
+    #[test]
+    fn the_parts_of_a_tunnels_head_are_what_was_judged() {
+        let head = b"CONNECT a.test:443 HTTP/1.0\r\nHost: a.test:443\r\nX-Empty:\r\nx: \t1, \xe4 \r\n\r\n";
+        assert_eq!(judge(head, Role::Proxy), Ok(Framing::Empty));
+        let (target, version, fields) = connect(head);
+        assert_eq!((target, version), (&b"a.test:443"[..], Version::HTTP_10));
+        let expected: [(&[u8], &[u8]); 3] = [(b"Host", b"a.test:443"), (b"X-Empty", b""), (b"x", b"1, \xe4")];
+        assert_eq!(fields.collect::<Vec<_>>(), expected);
+        assert_eq!(connect(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n").1, Version::HTTP_11);
     }
 
     #[test]

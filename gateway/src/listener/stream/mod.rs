@@ -11,15 +11,13 @@ mod write;
 
 use std::future::{Future as _, poll_fn};
 use std::io;
+use std::os::fd::RawFd;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use pingora::http::ResponseHeader;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{SocketDigest, UniqueIDType};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use crate::listener::connection::{Connection, Fault};
@@ -28,6 +26,7 @@ use crate::listener::http1::head;
 use crate::listener::limits::{BODY_IDLE, BUFFER_BYTES, MAX_HEAD_BYTES};
 use crate::local_reply::Reason;
 use deadline::Deadline;
+use digest::Digests;
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -63,9 +62,9 @@ pub enum Arrival {
 pub struct GuardedStream<S> {
     io: S,
     connection: Arc<Connection>,
-    digest: Arc<ProxyDigest>,
-    socket: Option<Arc<SocketDigest>>,
-    id: UniqueIDType,
+    /// Its socket, where it has one of its own.
+    socket: Option<RawFd>,
+    digests: OnceLock<Digests>,
     mode: Mode,
     unread: BytesMut,
     unsent: BytesMut,
@@ -77,17 +76,13 @@ pub struct GuardedStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
-    /// Guards a connection that was just accepted.
-    pub fn new(io: S, connection: Arc<Connection>, socket: Option<Arc<SocketDigest>>, id: UniqueIDType) -> Self {
-        // The digest is how a connection's facts reach its requests; its header is not used.
-        let unused = ResponseHeader::build(200, Some(0)).expect("200 is a status");
-        let user_data: Box<dyn std::any::Any + Send + Sync> = Box::new(Arc::clone(&connection));
+    /// Guards a connection that was just accepted, by this `socket` if it has one of its own.
+    pub fn new(io: S, connection: Arc<Connection>, socket: Option<RawFd>) -> Self {
         Self {
             io,
             connection,
-            digest: Arc::new(ProxyDigest::new(Box::new(unused), Some(user_data))),
             socket,
-            id,
+            digests: OnceLock::new(),
             mode: Mode::Waiting,
             unread: BytesMut::new(),
             unsent: BytesMut::new(),
@@ -102,6 +97,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
     /// The bare connection for a tunnel, and what was read of it behind the head.
     pub fn into_inside(self) -> (S, Bytes) {
         (self.io, self.unread.freeze())
+    }
+
+    /// Whether the head that was judged asks for a tunnel.
+    pub fn asks_for_tunnel(&self) -> bool {
+        matches!(self.mode, Mode::Message { .. }) && self.unread.starts_with(b"CONNECT ")
+    }
+
+    /// The head that was judged; nobody reads it from the stream any more.
+    pub fn take_head(&mut self) -> BytesMut {
+        match &mut self.mode {
+            Mode::Message { head, .. } => self.unread.split_to(std::mem::take(head)),
+            Mode::Waiting | Mode::Open => BytesMut::new(),
+        }
     }
 
     /// What is known of the connection.

@@ -25,7 +25,7 @@ fn connect() -> (DuplexStream, GuardedStream<DuplexStream>) {
     let (_, closing) = watch::channel(false);
     let connection =
         Connection::new((key, crate::listener::http1::head::Role::Server), address, address, closing, None);
-    (client, GuardedStream::new(server, connection, None, 1))
+    (client, GuardedStream::new(server, connection, None))
 }
 
 /// Reads the message that was judged, as the parser behind the guard does.

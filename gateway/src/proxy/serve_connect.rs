@@ -1,0 +1,123 @@
+//! Serves CONNECT of HTTP/1.1: judged by the same hands as any request, but not in Pingora's phases.
+//!
+//! Those keep room for all that may become of a request that is forwarded, for as long as it
+//! lasts: 13 KiB that are laid out and moved at its beginning. A tunnel needs none of it, and
+//! may last for days. The guard has judged every byte of the head already, so the request is
+//! made of it here; a [`StandIn`] is its session from the beginning, and the connection itself
+//! waits in the exchange until a tunnel takes it or a refusal is written to it.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::{ServerSession, date};
+use pingora::proxy::Session;
+use pingora::{ErrorType, OrErr as _, Result};
+use tokio::io::AsyncWriteExt as _;
+
+use super::exchange::{ClientStream, Exchange};
+use super::gateway::{Found, Gateway};
+use super::stand_in::StandIn;
+use super::{arrival, outcome, respond};
+use crate::listener::http1::head;
+use crate::local_reply::{Flow, LocalReply, Reason};
+
+/// Headers that the gateway adds to what the client sent.
+const ADDED: usize = 4;
+
+/// A session for those who ask it about the request that the guard has judged; it reaches nobody.
+pub(super) fn session(stream: &mut ClientStream) -> Result<Box<Session>> {
+    let request = request(&stream.take_head())?;
+    // Pingora makes one of a connection only, so it gets one that is at its end.
+    let mut session = Box::new(Session::new_h1(Box::new(Cursor::new(Vec::new()))));
+    *session.as_downstream_mut() = ServerSession::new_custom(Box::new(StandIn::new(request)));
+    Ok(session)
+}
+
+/// The request of a judged head.
+fn request(judged: &[u8]) -> Result<RequestHeader> {
+    let (target, version, fields) = head::connect(judged);
+    let lines = judged.iter().filter(|it| **it == b'\n').count();
+    let mut request = RequestHeader::build_no_case(Method::CONNECT, target, Some(lines + ADDED))?;
+    request.set_version(version);
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(name).or_err(ErrorType::InvalidHTTPHeader, "its name")?;
+        let value = HeaderValue::from_bytes(value).or_err(ErrorType::InvalidHTTPHeader, "its value")?;
+        request.append_header(name, value)?;
+    }
+    Ok(request)
+}
+
+/// Serves one such request; the stream comes back when another may follow.
+pub(super) async fn serve(gateway: &Gateway, stream: ClientStream, mut session: Box<Session>) -> Option<ClientStream> {
+    let mut exchange = Box::new(Exchange::new(gateway.live.pin(), Instant::now(), SystemTime::now()));
+    exchange.came_by(Arc::clone(stream.connection()));
+    exchange.stream = Some(stream);
+    let found = match arrival::open(&mut session, &mut exchange) {
+        // The guard lets CONNECT through where a forward proxy is asked, and nowhere else.
+        Flow::Continue(opened) => gateway.leave(&mut session, &mut exchange, opened).await,
+        Flow::Break(reply) => Ok(Found::Reply(reply)),
+    };
+    let reply = match found {
+        Ok(Found::Done) => None,
+        Ok(Found::Reply(reply)) => Some(reply),
+        Ok(Found::Forward) => Some(fail(&mut exchange, "a tunnel is not forwarded")),
+        Err(error) => Some(fail(&mut exchange, &error.to_string())),
+    };
+    let next = match reply {
+        Some(reply) => refuse(&mut session, &mut exchange, reply).await,
+        None => None,
+    };
+    outcome::record(&session, None, &mut exchange, &gateway.telemetry, gateway.worker);
+    next
+}
+
+/// What an exchange ends with that should not come about.
+fn fail(exchange: &mut Exchange, what: &str) -> LocalReply {
+    log::error!("a tunnel fails: {what}");
+    exchange.end.reason = Some(Reason::Internal);
+    LocalReply::because(Reason::Internal)
+}
+
+/// Answers instead of a tunnel; the stream comes back when its client may ask for another.
+async fn refuse(session: &mut Session, exchange: &mut Exchange, reply: LocalReply) -> Option<ClientStream> {
+    let body = reply.body.clone();
+    let request = session.req_header();
+    let stays = persists(request.version, &request.headers) && respond::keeps(session, exchange, reply.reason);
+    // Taken by a tunnel that failed afterwards, of which its client knows.
+    let mut stream = exchange.stream.take()?;
+    respond::send(session, exchange, reply).await.ok()?;
+    let mut bytes = wire(session.response_written()?, stays);
+    bytes.extend_from_slice(&body);
+    if !stays {
+        stream.answer_and_close(&bytes).await;
+        return None;
+    }
+    stream.write_all(&bytes).await.ok()?;
+    stream.flush().await.ok()?;
+    Some(stream)
+}
+
+/// Whether the client expects its connection to stay (RFC 9112 §9.3).
+fn persists(version: Version, headers: &HeaderMap) -> bool {
+    let says = |option: &str| {
+        let values = headers.get_all(header::CONNECTION).iter().filter_map(|it| it.to_str().ok());
+        values.flat_map(|it| it.split(',')).any(|it| it.trim().eq_ignore_ascii_case(option))
+    };
+    !says("close") && (version == Version::HTTP_11 || says("keep-alive"))
+}
+
+/// The head of an answer as HTTP/1.1 has it.
+fn wire(response: &ResponseHeader, stays: bool) -> Vec<u8> {
+    let connection = if stays { "keep-alive" } else { "close" };
+    let status = response.status;
+    let line = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    let mut out = line.into_bytes();
+    response.header_to_h1_wire(&mut out);
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(date::get_cached_date().as_bytes());
+    out.extend_from_slice(format!("\r\nConnection: {connection}\r\n\r\n").as_bytes());
+    out
+}
