@@ -56,6 +56,13 @@ pub(crate) fn connect(gateway: &Gateway, target: &str, more: &str) -> (Client, R
     (client, answer)
 }
 
+/// A forward proxy with one way out, to this port of loopback by this name; `more` documents beside it.
+pub(crate) fn one_way_out(host: &str, port: u16, more: &str) -> (NameServer, Gateway) {
+    let names = names(&[(host, [127, 0, 0, 1])]);
+    let gateway = Gateway::start(&(proxy(&names, INTERNET, "") + &entry(host, port, "TCP", "resolution: DNS") + more));
+    (names, gateway)
+}
+
 /// Asks for a tunnel; the stream, and the head of the answer.
 pub(crate) fn ask_for_tunnel(gateway: &Gateway, target: &str, more: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(gateway.address(8081)).unwrap();
@@ -230,9 +237,7 @@ mod inside {
     fn a_name_is_looked_up_once_and_judged_anew_each_time() {
         let (address, seen) = listener();
         let port = address.port();
-        let names = names(&[("rebind.test", [127, 0, 0, 1])]);
-        let gateway =
-            Gateway::start(&(proxy(&names, INTERNET, "") + &entry("rebind.test", port, "TCP", "resolution: DNS")));
+        let (names, gateway) = one_way_out("rebind.test", port, "");
         drop(tunnel(&gateway, &format!("rebind.test:{port}")));
         wait_for("the first one came", || (seen.lock().unwrap().len() == 1).then_some(()));
         names.set("rebind.test", Answer::Addresses(vec![Ipv4Addr::new(10, 9, 9, 9)], 0));

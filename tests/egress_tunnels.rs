@@ -3,7 +3,7 @@
 mod inside {
     use std::io::{Read as _, Write as _};
 
-    use crate::egress::{INTERNET, connect, entry, listener, names, own, proxy, tunnel};
+    use crate::egress::{connect, entry, listener, names, one_way_out, own, proxy, tunnel};
     use crate::harness::tls::{Ask, Authority};
     use crate::harness::{Client, Gateway, wait_for};
 
@@ -11,9 +11,7 @@ mod inside {
     #[ignore = "runs in a network namespace"]
     fn a_refusal_is_an_answer_after_which_the_client_may_ask_again() {
         let (address, _) = listener();
-        let names = names(&[("a.test", [127, 0, 0, 1])]);
-        let entries = entry("a.test", address.port(), "TCP", "resolution: DNS");
-        let gateway = Gateway::start(&(proxy(&names, INTERNET, "") + &entries));
+        let (_names, gateway) = one_way_out("a.test", address.port(), "");
         let target = format!("a.test:{}", address.port());
         let ask = |target: &str, version: &str, more: &str| {
             format!("CONNECT {target} HTTP/{version}\r\nHost: {target}\r\n{more}\r\n")
@@ -44,9 +42,7 @@ mod inside {
     #[ignore = "runs in a network namespace"]
     fn what_comes_with_the_request_for_a_tunnel_is_passed_on_and_counted() {
         let (address, seen) = listener();
-        let names = names(&[("a.test", [127, 0, 0, 1])]);
-        let entries = entry("a.test", address.port(), "TCP", "resolution: DNS");
-        let gateway = Gateway::start(&(proxy(&names, INTERNET, "") + &entries));
+        let (_names, gateway) = one_way_out("a.test", address.port(), "");
         let target = format!("a.test:{}", address.port());
         let mut client = Client::connect(gateway.address(8081));
         client.write(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\nearly").as_bytes());
@@ -67,10 +63,8 @@ mod inside {
     fn tunnels_have_bounds() {
         let (address, seen) = listener();
         let port = address.port();
-        let names = names(&[("a.test", [127, 0, 0, 1])]);
         let bounds = own("EgressPolicy", "p", "tunnels: {perClient: 2, maxBytes: 1000}");
-        let gateway =
-            Gateway::start(&(proxy(&names, INTERNET, "") + &entry("a.test", port, "TCP", "resolution: DNS") + &bounds));
+        let (_names, gateway) = one_way_out("a.test", port, &bounds);
         let target = format!("a.test:{port}");
         let (first, mut second) = (tunnel(&gateway, &target), tunnel(&gateway, &target));
         assert_eq!(connect(&gateway, &target, "").1.status, 503, "two are enough");
