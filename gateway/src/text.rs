@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use regex::Regex;
 
 /// What is asked of a text.
@@ -38,6 +38,11 @@ impl TextPattern {
             Self::Regex(it) => format!("matches {it}"),
         }
     }
+}
+
+/// The items of a list that may be spread over fields (RFC 9110 §5.6.1), without the blanks around them.
+pub fn listed<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> impl Iterator<Item = &'a str> {
+    values.into_iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(',')).map(str::trim)
 }
 
 /// The expression that matches a whole text where `expression` does.

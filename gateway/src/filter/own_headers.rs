@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::text::listed;
+
 /// Names of such headers.
 #[derive(Debug, Default)]
 pub struct OwnHeaders(Box<[HeaderName]>);
@@ -14,9 +16,7 @@ impl OwnHeaders {
 
     /// Whether these values of `Connection` name one; it would be removed on the way.
     pub fn is_named<'a>(&self, connection: impl IntoIterator<Item = &'a HeaderValue>) -> bool {
-        let values = connection.into_iter().filter_map(|it| it.to_str().ok());
-        let mut names = values.flat_map(|it| it.split(',')).map(str::trim);
-        names.any(|name| self.0.iter().any(|it| it.as_str().eq_ignore_ascii_case(name)))
+        listed(connection).any(|name| self.0.iter().any(|it| it.as_str().eq_ignore_ascii_case(name)))
     }
 
     /// Those that are there, also under names that an upstream could take for one of them.

@@ -8,6 +8,7 @@ use pingora::http::RequestHeader;
 use super::facts;
 use crate::digest::hex_digits;
 use crate::routing::request::Scheme;
+use crate::text::listed;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -27,8 +28,7 @@ const ENVOY: &str = "x-envoy-";
 /// `trusted` proxies wrote, counted from the right.
 pub(super) fn address(headers: &HeaderMap, peer: IpAddr, trusted: usize) -> IpAddr {
     let Some(hops) = trusted.checked_sub(1) else { return peer };
-    let entries = headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|it| it.to_str().ok());
-    let entries: Vec<&str> = entries.flat_map(|it| it.split(',')).map(str::trim).collect();
+    let entries: Vec<&str> = listed(headers.get_all(&X_FORWARDED_FOR)).collect();
     let entry = entries.iter().rev().nth(hops).copied().unwrap_or_default();
     entry.parse::<IpAddr>().map_or(peer, |it| it.to_canonical())
 }

@@ -11,6 +11,7 @@ use super::limit;
 use crate::filter::header_edits::Headers as _;
 use crate::listener::limits::MAX_DRAIN_BYTES;
 use crate::local_reply::{LocalReply, Reason, SERVER, grpc_status};
+use crate::text::listed;
 
 /// Sends a reply; the connection stays when both sides know where the next request begins.
 pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: LocalReply) -> Result<()> {
@@ -122,13 +123,8 @@ pub(super) fn finish(session: &mut Session, response: &mut ResponseHeader, excha
 /// Removes a hop-by-hop header, with those that `Connection` names (RFC 9110 §7.6.1).
 fn strip_hop_by_hop(response: &mut ResponseHeader, name: &str) {
     if name == header::CONNECTION {
-        let named: Vec<String> = response
-            .headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|it| it.to_str().ok())
-            .flat_map(|it| it.split(','))
-            .map(|it| it.trim().to_ascii_lowercase())
+        let named: Vec<String> = listed(response.headers.get_all(header::CONNECTION))
+            .map(str::to_ascii_lowercase)
             // Framing is Pingora's matter, and `close` and `keep-alive` name no header.
             .filter(|it| {
                 !matches!(it.as_str(), "" | "close" | "keep-alive" | "content-length" | "transfer-encoding" | "upgrade")

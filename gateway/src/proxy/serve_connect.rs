@@ -8,12 +8,11 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::{ServerSession, date};
-use pingora::proxy::Session;
+use pingora::proxy::{ProxyHttp as _, Session};
 use pingora::{ErrorType, OrErr as _, Result};
 use tokio::io::AsyncWriteExt as _;
 
@@ -23,6 +22,7 @@ use super::stand_in::StandIn;
 use super::{arrival, outcome, respond};
 use crate::listener::http1::head;
 use crate::local_reply::{Flow, LocalReply, Reason};
+use crate::text::listed;
 
 /// Headers that the gateway adds to what the client sent.
 const ADDED: usize = 4;
@@ -52,7 +52,7 @@ fn request(judged: &[u8]) -> Result<RequestHeader> {
 
 /// Serves one such request; the stream comes back when another may follow.
 pub(super) async fn serve(gateway: &Gateway, stream: ClientStream, mut session: Box<Session>) -> Option<ClientStream> {
-    let mut exchange = Box::new(Exchange::new(gateway.live.pin(), Instant::now(), SystemTime::now()));
+    let mut exchange = gateway.new_ctx();
     exchange.came_by(Arc::clone(stream.connection()));
     exchange.stream = Some(stream);
     let found = match arrival::open(&mut session, &mut exchange) {
@@ -102,10 +102,7 @@ async fn refuse(session: &mut Session, exchange: &mut Exchange, reply: LocalRepl
 
 /// Whether the client expects its connection to stay (RFC 9112 §9.3).
 fn persists(version: Version, headers: &HeaderMap) -> bool {
-    let says = |option: &str| {
-        let values = headers.get_all(header::CONNECTION).iter().filter_map(|it| it.to_str().ok());
-        values.flat_map(|it| it.split(',')).any(|it| it.trim().eq_ignore_ascii_case(option))
-    };
+    let says = |option: &str| listed(headers.get_all(header::CONNECTION)).any(|it| it.eq_ignore_ascii_case(option));
     !says("close") && (version == Version::HTTP_11 || says("keep-alive"))
 }
 

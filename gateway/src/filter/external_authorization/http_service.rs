@@ -6,6 +6,7 @@ use pingora::http::RequestHeader;
 
 use super::{AskedRequest, Change, Changes, Denial, How, Provider, Shown, Verdict, is_framing};
 use crate::filter::authorization::values::Texts;
+use crate::text::listed;
 use crate::upstream::client::{Answer, Question};
 
 /// Longest answer.
@@ -93,8 +94,8 @@ impl HttpService {
         }
         let added =
             to_client.map(|(name, value)| Change { name: name.clone(), value: value.clone(), how: How::Add }).collect();
-        let named = headers.get_all(TO_REMOVE).iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
-        let remove = named.filter_map(|it| HeaderName::try_from(it.trim()).ok()).filter(|it| !is_framing(it)).collect();
+        let named = listed(headers.get_all(TO_REMOVE));
+        let remove = named.filter_map(|it| HeaderName::try_from(it).ok()).filter(|it| !is_framing(it)).collect();
         Ok(Verdict::Allowed(Box::new(Changes { request, remove, response: added, ..Changes::default() })))
     }
 }
