@@ -1,6 +1,7 @@
 """Measures tunnels (CONNECT) of the forward proxy beside squid and a bare copy: what a MiB and a new tunnel cost in CPU.
 
-Both proxies write their access logs. Everything runs on loopback; the tunnels lead to an nginx of the benchmark's own.
+All but the copy write access logs. They take turns in short slices, so that a machine that slows down does so for all of
+them. Everything runs on loopback; the tunnels lead to an nginx of the benchmark's own.
 """
 
 import argparse
@@ -13,10 +14,10 @@ from pathlib import Path
 
 import bench
 
-#: Size of the file that is carried, in MiB, and how often it is.
-SIZE, ROUNDS = 256, 8
-#: Tunnels that are opened and closed again, and how many at once.
-TUNNELS, AT_ONCE = 20_000, 32
+#: Size of the file that is carried, in MiB, and how often each proxy carries it.
+SIZE, CARRIES = 256, 8
+#: Tunnels that are opened and closed again in a slice, how many at once, and how many slices each proxy has.
+TUNNELS, AT_ONCE, SLICES = 4_000, 32, 20
 
 
 def origin(folder):
@@ -79,19 +80,30 @@ def plain(_, port, backend, __, binary):
 
 
 def carry(port, backend):
-    """Carries the file through tunnels; the MiB that came."""
+    """Carries the file through a tunnel; the MiB that came."""
     command = ["taskset", "-c", bench.LOAD_CORE, "curl", "-s", "-p", "-x", f"http://127.0.0.1:{port}", "-o", "/dev/null",
                "-w", "%{size_download}", f"http://127.0.0.1:{backend}/big"]
-    for _ in range(ROUNDS):
-        carried = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        if int(carried) != SIZE << 20:
-            raise SystemExit(f"{carried} bytes came")
-    return ROUNDS * SIZE
+    carried = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    if int(carried) != SIZE << 20:
+        raise SystemExit(f"{carried} bytes came")
+    return SIZE
 
 
 def open_close(port, backend, client):
     subprocess.run(["taskset", "-c", bench.LOAD_CORE, client, *map(str, (port, backend, TUNNELS, AT_ONCE))], check=True)
     return TUNNELS
+
+
+def in_turn(proxies, work, slices):
+    """For each proxy: what was done per second, and the microseconds of CPU for each."""
+    sums = {name: [0, 0, 0] for name, _, _ in proxies}
+    for turn in range(slices + 1):
+        for name, process, port in proxies:
+            before, begun = bench.cpu_seconds(process.pid), time.monotonic()
+            row = (work(port), time.monotonic() - begun, bench.cpu_seconds(process.pid) - before)
+            if turn > 0:  # the first warms up
+                sums[name] = [old + new for old, new in zip(sums[name], row)]
+    return {name: (done / took, spent / done * 1e6) for name, (done, took, spent) in sums.items()}
 
 
 def main():
@@ -104,28 +116,27 @@ def main():
     folder.chmod(0o755)  # nginx reads the file as nobody
     server, backend = origin(folder)
     os.sched_setaffinity(0, {int(bench.LOAD_CORE)})
+    bare = lambda *it: plain(*it, options.plain)
+    kinds = [("sluice", sluice)]
+    kinds += [("copy", bare)] if options.plain else []
+    kinds += [("squid", squid)] if shutil.which("squid") else []
+    proxies = []
     try:
-        print(f"{'':8} {'MiB/s':>8} {'us CPU/MiB':>11} {'tunnels/s':>10} {'us CPU/tunnel':>14}")
-        opens = lambda *it: open_close(*it, os.path.abspath(options.tunnels))
-        bare = lambda *it: plain(*it, options.plain)
-        for name, make in (("squid", squid), ("copy", bare), ("sluice", sluice)):
-            if (name == "squid" and not shutil.which("squid")) or (name == "copy" and not options.plain):
-                continue
+        for name, make in kinds:
             port = bench.free_port()
-            process = bench.start(bench.PROXY_CORE, make(folder, port, backend, os.path.abspath(options.sluice)), folder, name)
-            try:
-                bench.wait_open(port, process)
-                row = []
-                for work in (carry, opens):
-                    work(port, backend)
-                    before, begun = bench.cpu_seconds(process.pid), time.monotonic()
-                    done = work(port, backend)
-                    spent, took = bench.cpu_seconds(process.pid) - before, time.monotonic() - begun
-                    row += [done / took, spent / done * 1e6]
-                print(f"{name:8} {row[0]:8.0f} {row[1]:11.1f} {row[2]:10.0f} {row[3]:14.1f}")
-            finally:
-                bench.stop(process)
+            command = make(folder, port, backend, os.path.abspath(options.sluice))
+            process = bench.start(bench.PROXY_CORE, command, folder, name)
+            proxies.append((name, process, port))
+            bench.wait_open(port, process)
+        carried = in_turn(proxies, lambda port: carry(port, backend), CARRIES)
+        client = os.path.abspath(options.tunnels)
+        opened = in_turn(proxies, lambda port: open_close(port, backend, client), SLICES)
+        print(f"{'':8} {'MiB/s':>8} {'us CPU/MiB':>11} {'tunnels/s':>10} {'us CPU/tunnel':>14}")
+        for name, _, _ in proxies:
+            print("{:8} {:8.0f} {:11.1f} {:10.0f} {:14.1f}".format(name, *carried[name], *opened[name]))
     finally:
+        for _, process, _ in proxies:
+            bench.stop(process)
         bench.stop(server)
         shutil.rmtree(folder, ignore_errors=True)
 

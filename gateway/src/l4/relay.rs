@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
@@ -17,8 +18,8 @@ use tokio::time::Instant;
 
 /// What is read at once, and kept for each direction, of a connection that carries much.
 const BUFFER: usize = 32 * 1024;
-/// The same of one that carries little.
-const SMALL_BUFFER: usize = 1024;
+/// What is read at once of one that carries little, for which nothing is kept.
+const SMALL_READ: usize = 1024;
 /// Small reads in a row after which a connection carries little.
 const QUIET: u32 = 16;
 
@@ -126,6 +127,7 @@ struct OneWay<'a> {
     meter: &'a Meter,
     most: Option<u64>,
     step: Step,
+    /// Empty while the connection carries little, but for what could not be written at once.
     buffer: Vec<u8>,
     /// Part of the buffer that is to be written: what is written of it, and where it ends.
     part: (usize, usize),
@@ -135,8 +137,7 @@ struct OneWay<'a> {
 
 impl<'a> OneWay<'a> {
     fn new(meter: &'a Meter, most: Option<u64>) -> Self {
-        let buffer = vec![0; SMALL_BUFFER];
-        Self { meter, most, step: Step::Read, buffer, part: (0, 0), quiet: 0 }
+        Self { meter, most, step: Step::Read, buffer: Vec::new(), part: (0, 0), quiet: 0 }
     }
 
     fn is_over(&self) -> bool {
@@ -152,6 +153,7 @@ impl<'a> OneWay<'a> {
     ) -> Poll<io::Result<()>> {
         loop {
             self.step = match self.step {
+                Step::Read if self.buffer.is_empty() => ready!(self.pass(cx, (from, to)))?,
                 Step::Read => ready!(self.read(cx, from))?,
                 Step::Write => ready!(self.write(cx, to))?,
                 Step::Flush => {
@@ -174,11 +176,40 @@ impl<'a> OneWay<'a> {
         let mut into = ReadBuf::new(&mut self.buffer);
         ready!(Pin::new(from).poll_read(cx, &mut into))?;
         let read = into.filled().len();
-        if self.most.is_some_and(|it| self.meter.bytes() + read as u64 > it) {
-            return Poll::Ready(Err(io::Error::other("more than may pass")));
-        }
         self.part = (0, read);
-        Poll::Ready(Ok(if read == 0 { Step::Close } else { Step::Write }))
+        Poll::Ready(self.next(read))
+    }
+
+    /// Reads and writes in one go, so that a connection that waits keeps no room for what may come.
+    fn pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        (from, to): (&mut impl Carrier, &mut impl Carrier),
+    ) -> Poll<io::Result<Step>> {
+        let mut room = [MaybeUninit::uninit(); SMALL_READ];
+        let mut into = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(from).poll_read(cx, &mut into))?;
+        let read = into.filled();
+        let next = self.next(read.len())?;
+        if next == Step::Write {
+            let written = match Pin::new(to).poll_write(cx, read) {
+                Poll::Ready(it) => it?,
+                Poll::Pending => 0,
+            };
+            self.part = (written, read.len());
+            if written < read.len() {
+                self.buffer.extend_from_slice(read);
+            }
+        }
+        Poll::Ready(Ok(next))
+    }
+
+    /// What follows on a read of so many bytes.
+    fn next(&self, read: usize) -> io::Result<Step> {
+        if self.most.is_some_and(|it| self.meter.bytes() + read as u64 > it) {
+            return Err(io::Error::other("more than may pass"));
+        }
+        Ok(if read == 0 { Step::Close } else { Step::Write })
     }
 
     fn write(&mut self, cx: &mut Context<'_>, to: &mut impl Carrier) -> Poll<io::Result<Step>> {
@@ -196,11 +227,12 @@ impl<'a> OneWay<'a> {
     fn note(&mut self) {
         let passed = self.part.1;
         self.meter.count(passed);
-        self.quiet = if passed < SMALL_BUFFER { self.quiet + 1 } else { 0 };
-        if passed == self.buffer.len() {
-            self.buffer.resize(BUFFER, 0);
-        } else if self.quiet == QUIET {
-            self.buffer = vec![0; SMALL_BUFFER];
+        self.quiet = if passed < SMALL_READ { self.quiet.saturating_add(1) } else { 0 };
+        let carries_much = self.buffer.len() == BUFFER;
+        if self.quiet == 0 && !carries_much {
+            self.buffer = vec![0; BUFFER];
+        } else if self.quiet >= QUIET || self.quiet > 0 && !carries_much {
+            self.buffer = Vec::new();
         }
     }
 }
@@ -301,6 +333,29 @@ mod tests {
         assert_eq!((end, asked.as_slice()), (End::Done, &b"question"[..]));
         assert!(answered == answer, "{} bytes", answered.len());
         assert_eq!((up.bytes(), down.bytes()), (8, answer.len() as u64));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_at_once_is_kept() {
+        let ((mut client, a), (b, mut server)) = (duplex(4096), duplex(64));
+        let (up, down) = (meter(), meter());
+        let said: Vec<u8> = (0..40_000_u32).map(|it| (it % 251) as u8).collect();
+        let says = async {
+            // Short enough to be read with nothing kept, and too long to be written in one go.
+            for part in said.chunks(SMALL_READ - 24) {
+                client.write_all(part).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            drop(client);
+        };
+        let hears = async {
+            let mut heard = Vec::new();
+            server.read_to_end(&mut heard).await.unwrap();
+            drop(server);
+            heard
+        };
+        let (_, (), heard) = tokio::join!(tie(a, b, FREE, (&up, &down)), says, hears);
+        assert!(heard == said, "{} bytes", heard.len());
     }
 
     #[tokio::test(start_paused = true)]

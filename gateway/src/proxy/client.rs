@@ -10,9 +10,15 @@ use crate::digest::hex_digits;
 use crate::routing::request::Scheme;
 use crate::text::listed;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Names that are set, in the form that Pingora copies least.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const REQUEST_ID: &str = "x-request-id";
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static(FORWARDED_FOR);
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static(FORWARDED_PROTO);
+const X_REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID);
+/// Room for what is said of most clients.
+const FORWARDED_ROOM: usize = 48;
 
 /// Headers by which a client could pass for another, or for the gateway itself.
 const CLAIMS: [HeaderName; 3] = [
@@ -60,22 +66,22 @@ pub(super) fn sanitize(
     for name in envoy {
         request.remove_header(&name);
     }
-    let mut forwarded = Vec::new();
+    let mut forwarded = Vec::with_capacity(FORWARDED_ROOM);
     for value in request.headers.get_all(&X_FORWARDED_FOR) {
         forwarded.extend_from_slice(value.as_bytes());
         forwarded.push(b',');
     }
     facts::ip(peer, &mut forwarded);
-    let set = |request: &mut RequestHeader, name: HeaderName, value: HeaderValue| {
+    let set = |request: &mut RequestHeader, name: &'static str, value: HeaderValue| {
         // Fails only for names that are none, and these are constants.
         request.insert_header(name, value).unwrap_or_default();
     };
     if let Ok(value) = HeaderValue::from_bytes(&forwarded) {
-        set(request, X_FORWARDED_FOR, value);
+        set(request, FORWARDED_FOR, value);
     }
-    set(request, X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
+    set(request, FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
     if trusted == 0 || !request.headers.contains_key(&X_REQUEST_ID) {
-        set(request, X_REQUEST_ID, id());
+        set(request, REQUEST_ID, id());
     }
 }
 
@@ -89,7 +95,7 @@ pub(super) fn request_id(random: u128) -> HeaderValue {
         }
         out.extend(hex_digits(byte));
     }
-    HeaderValue::from_bytes(&out).unwrap_or_else(|_| HeaderValue::from_static(""))
+    HeaderValue::try_from(out).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

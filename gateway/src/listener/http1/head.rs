@@ -5,6 +5,7 @@
 //! field with one value. Anything else is refused, not repaired (RFC 9112 §3, §6.3).
 
 use http::Version;
+use memchr::{memchr, memchr_iter};
 
 use super::host;
 use crate::listener::limits::{MAX_HEAD_FIELDS, MAX_NAME_BYTES};
@@ -32,23 +33,19 @@ pub enum Framing {
 pub fn end(bytes: &[u8], searched: &mut usize) -> Option<usize> {
     const BLANK_LINE: &[u8] = b"\r\n\r\n";
     let from = searched.saturating_sub(BLANK_LINE.len() - 1);
-    let found = bytes.get(from..)?.windows(BLANK_LINE.len()).position(|it| it == BLANK_LINE);
     *searched = bytes.len();
-    found.map(|it| from + it + BLANK_LINE.len())
+    let mut ends = memchr_iter(b'\n', bytes.get(from..)?).map(|it| from + it + 1);
+    ends.find(|end| bytes.get(..*end).is_some_and(|it| it.ends_with(BLANK_LINE)))
 }
 
 /// Whether the beginning of a head already shows that it cannot be one.
 ///
 /// Without this, a head of bare line feeds would wait for its blank line until the deadline.
 pub fn is_hopeless(bytes: &[u8]) -> bool {
-    let mut previous = 0;
-    for byte in bytes {
-        if (*byte == b'\n' && previous != b'\r') || (previous == b'\r' && *byte != b'\n') || *byte == 0 {
-            return true;
-        }
-        previous = *byte;
-    }
-    false
+    let pairs = bytes.iter().zip(bytes.iter().skip(1));
+    // Every byte is looked at, so that many are at once.
+    let lone = pairs.fold(false, |bad, (first, second)| bad | ((*first == b'\r') != (*second == b'\n')));
+    lone || bytes.first() == Some(&b'\n') || memchr(0, bytes).is_some()
 }
 
 /// What a listener is to its clients.
@@ -175,24 +172,35 @@ fn is_target_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'#')
 }
 
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
+/// For each byte, whether tokens may hold it (RFC 9110 §5.6.2).
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest = table.as_mut_slice();
+    let mut byte = 0_u8;
+    while let Some((first, others)) = rest.split_first_mut() {
+        *first = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
+        byte = byte.wrapping_add(1);
+        rest = others;
+    }
+    table
+};
+
+fn is_token(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 /// Splits a field line; the name stands right before its colon and the value holds no controls.
 pub(super) fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = line.iter().position(|it| *it == b':')?;
-    let (name, value) = line.split_at_checked(colon)?;
-    let value = value.get(1..)?.trim_ascii();
-    let clean =
-        name.iter().all(|it| is_token(*it)) && value.iter().all(|it| *it == b'\t' || (*it >= 0x20 && *it != 0x7f));
-    // `trim_ascii` would also take form feeds and the like, which are controls here.
-    let blank = line.get(colon + 1..)?.iter().all(|it| *it == b'\t' || (*it >= 0x20 && *it != 0x7f));
-    (!name.is_empty() && name.len() <= MAX_NAME_BYTES && clean && blank).then_some((name, value))
+    let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
+    let value = value.get(1..)?;
+    // Judged with the blanks around it: `trim_ascii` would also take form feeds and the like, which are controls.
+    let clean = value.iter().fold(true, |clean, it| clean & (*it == b'\t' || (*it >= 0x20 && *it != 0x7f)));
+    let named = !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.iter().all(|it| is_token(*it));
+    (clean && named).then_some((name, value.trim_ascii()))
 }
 
 /// The fields that decide host and framing.
