@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use http::{Method, Version, header};
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Client, Exchange, Way};
 use super::{access, affinity, attempt, client, client_cert, timeout};
@@ -45,7 +45,7 @@ impl Opened {
 }
 
 /// Brings a request into its normal form.
-pub(super) fn open(session: &mut Session, exchange: &mut Exchange) -> Flow<Opened> {
+pub(super) fn open(session: &mut ServerSession, exchange: &mut Exchange) -> Flow<Opened> {
     let request = session.req_header_mut();
     // HTTP/1.1 heads were counted by the guard; the frames of HTTP/2 carry no such bound.
     if request.headers.len() > MAX_HEAD_FIELDS {
@@ -75,7 +75,7 @@ pub(super) fn open(session: &mut Session, exchange: &mut Exchange) -> Flow<Opene
 
 /// Asks who may do what, and finds the route.
 pub(super) fn admit(
-    session: &mut Session,
+    session: &mut ServerSession,
     exchange: &mut Exchange,
     opened: Opened,
     metrics: &AccessMetrics,
@@ -101,7 +101,7 @@ pub(super) fn admit(
 }
 
 /// Follows the route that was found; answers where no upstream is asked.
-pub(super) fn follow(session: &Session, exchange: &mut Exchange, opened: &Opened) -> Flow {
+pub(super) fn follow(session: &ServerSession, exchange: &mut Exchange, opened: &Opened) -> Flow {
     let Some(route) = exchange.route().map(Arc::clone) else { return refuse(exchange, Reason::NoRoute) };
     let identity = exchange.identity.clone();
     let asked = asked(session.req_header(), exchange, opened, identity.as_deref());

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use http::Method;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
-use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -44,7 +43,7 @@ const HELLO: Duration = Duration::from_secs(5);
 
 /// Carries a tunnel until it ends, or says why there is none.
 pub(super) async fn tunnel(
-    session: &mut Session,
+    session: &mut ServerSession,
     exchange: &mut Exchange,
     plan: Plan,
     gateway: &Gateway,
@@ -134,7 +133,7 @@ fn places(exchange: &Exchange, plan: &Plan) -> Option<Vec<Place>> {
 }
 
 /// The client's connection with what was read of it, or its stream; who asks the session learns that it was answered.
-pub(super) async fn take_over(session: &mut Session, exchange: &mut Exchange) -> Result<(TunnelIo, Bytes)> {
+pub(super) async fn take_over(session: &mut ServerSession, exchange: &mut Exchange) -> Result<(TunnelIo, Bytes)> {
     let inside = match exchange.stream.take() {
         Some(stream) => {
             let (io, early) = stream.into_inside();
@@ -142,17 +141,17 @@ pub(super) async fn take_over(session: &mut Session, exchange: &mut Exchange) ->
         }
         None => (own_stream(session)?, Bytes::new()),
     };
-    session.as_downstream_mut().write_response_header(Box::new(ResponseHeader::build(200, Some(0))?)).await?;
+    session.write_response_header(Box::new(ResponseHeader::build(200, Some(0))?)).await?;
     Ok(inside)
 }
 
 /// The stream of HTTP/2, taken from Pingora; a stand-in with the same head stays with it.
-fn own_stream(session: &mut Session) -> Result<TunnelIo> {
+fn own_stream(session: &mut ServerSession) -> Result<TunnelIo> {
     let head =
         std::mem::replace(session.req_header_mut(), RequestHeader::build_no_case(Method::CONNECT, b"/", Some(0))?);
     session.set_keepalive(Some(1));
     let stand_in = ServerSession::new_custom(Box::new(StandIn::new(head)));
-    match std::mem::replace(session.as_downstream_mut(), stand_in) {
+    match std::mem::replace(session, stand_in) {
         ServerSession::H2(stream) => TunnelIo::of_stream(stream),
         ServerSession::H1(_) | ServerSession::Subrequest(_) | ServerSession::Custom(_) => {
             Error::e_explain(ErrorType::InternalError, "the client has no stream of its own")

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, Version, header};
 use pingora::Error;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use super::exchange::Exchange;
 use super::outcome;
@@ -15,7 +15,7 @@ use crate::upstream::address::Address;
 
 /// An exchange with its session.
 pub(super) struct RequestFacts<'a> {
-    pub(super) session: &'a Session,
+    pub(super) session: &'a ServerSession,
     pub(super) exchange: &'a Exchange,
     /// The error it ended with.
     pub(super) error: Option<&'a Error>,

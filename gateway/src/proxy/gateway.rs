@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
 use pingora::Result;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 
 use super::arrival::Opened;
@@ -167,7 +168,7 @@ impl Gateway {
     /// Asks the rate limits of a stage, if there are any.
     pub(super) async fn limit(
         &self,
-        session: &Session,
+        session: &ServerSession,
         exchange: &mut Exchange,
         opened: &Opened,
         stage: Stage,

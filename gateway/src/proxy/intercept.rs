@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pingora::Result;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::StartHandshake;
 
@@ -56,7 +56,7 @@ pub(super) fn ends(exchange: &Exchange, plan: &Plan) -> Result<Option<Arc<Server
 
 /// Serves the requests in a tunnel until it ends.
 pub(super) async fn serve(
-    session: &mut Session,
+    session: &mut ServerSession,
     exchange: &mut Exchange,
     (plan, config): (&Plan, Arc<ServerConfig>),
     gateway: &Gateway,

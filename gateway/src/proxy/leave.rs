@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method, header};
 use pingora::Result as Outcome;
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use super::arrival::Opened;
 use super::dynamic::{Dynamic, LOOKUP};
@@ -55,7 +55,12 @@ pub(super) struct Plan {
 
 impl Gateway {
     /// Finds out what becomes of a request for a destination elsewhere.
-    pub(super) async fn leave(&self, session: &mut Session, exchange: &mut Exchange, opened: Opened) -> Outcome<Found> {
+    pub(super) async fn leave(
+        &self,
+        session: &mut ServerSession,
+        exchange: &mut Exchange,
+        opened: Opened,
+    ) -> Outcome<Found> {
         let is_connect = session.req_header().method == Method::CONNECT;
         let (ways, target) = match destination(session.req_header(), exchange, &opened) {
             Flow::Continue(it) => it,
@@ -95,7 +100,7 @@ impl Gateway {
     }
 
     /// Who asks, whether the policies allow it, and how often.
-    async fn admits(&self, session: &mut Session, exchange: &mut Exchange, opened: &Opened) -> Flow {
+    async fn admits(&self, session: &mut ServerSession, exchange: &mut Exchange, opened: &Opened) -> Flow {
         self.limit(session, exchange, opened, Stage::Before).await?;
         let metrics = &self.telemetry.metrics.access;
         match exchange.known().map(|it| Arc::clone(&it.connection)).as_ref().and_then(|it| it.inside.as_ref()) {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 
@@ -21,7 +22,7 @@ const BLACK_HOLE: DestinationLabels<'static> =
     DestinationLabels::Cluster { name: "BlackHoleCluster", host: "BlackHoleCluster", namespace: "unknown" };
 
 /// The status that the client got; 0 when it got none.
-pub(super) fn status(session: &Session) -> u16 {
+pub(super) fn status(session: &ServerSession) -> u16 {
     session.response_written().map_or(0, |it| it.status.as_u16())
 }
 
@@ -35,7 +36,7 @@ pub(super) fn flag(exchange: &Exchange, error: Option<&Error>) -> &'static str {
 }
 
 /// Envoy's detail for how the exchange ended.
-pub(super) fn details<'a>(session: &Session, exchange: &'a Exchange, error: Option<&Error>) -> &'a str {
+pub(super) fn details<'a>(session: &ServerSession, exchange: &'a Exchange, error: Option<&Error>) -> &'a str {
     if let Some(details) = &exchange.end.details {
         return details;
     }
@@ -112,7 +113,7 @@ pub(super) async fn answer(session: &mut Session, error: &Error, exchange: &mut 
 
 /// Counts an exchange and writes its access log line.
 pub(super) fn record(
-    session: &Session,
+    session: &ServerSession,
     error: Option<&Error>,
     exchange: &mut Exchange,
     telemetry: &Telemetry,
@@ -130,7 +131,7 @@ pub(super) fn record(
     exchange.attempts.end();
 }
 
-fn observe<'a>(session: &Session, error: Option<&Error>, exchange: &'a Exchange) -> Observation<'a> {
+fn observe<'a>(session: &ServerSession, error: Option<&Error>, exchange: &'a Exchange) -> Observation<'a> {
     let request = session.req_header();
     let is_grpc = respond::is_grpc(&request.headers);
     let destination = match exchange.forward() {

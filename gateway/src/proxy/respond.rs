@@ -1,7 +1,9 @@
 //! Writes replies of our own, and finishes the responses of upstreams.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
@@ -20,7 +22,27 @@ pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: Loca
     if is_grpc(&request.headers) && request.method != Method::CONNECT {
         return send_grpc(session, exchange, reply).await;
     }
-    let LocalReply { reason, status, headers, body } = reply;
+    let reason = reply.reason;
+    let (response, body) = reply_of(session, exchange, reply)?;
+    if !keeps(session, exchange, reason) {
+        session.set_keepalive(None);
+    }
+    let is_head = session.req_header().method == Method::HEAD;
+    let ends = body.is_empty() || is_head || is_bodiless(response.status);
+    session.write_response_header(Box::new(response), ends).await?;
+    if !ends {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+/// A reply as a response of HTTP, with its body.
+pub(super) fn reply_of(
+    session: &ServerSession,
+    exchange: &Exchange,
+    reply: LocalReply,
+) -> Result<(ResponseHeader, Bytes)> {
+    let LocalReply { reason: _, status, headers, body } = reply;
     let mut response = ResponseHeader::build(status, Some(headers.len() + 4))?;
     for (name, value) in headers {
         response.append_header(name, value)?;
@@ -29,21 +51,16 @@ pub(super) async fn send(session: &mut Session, exchange: &Exchange, reply: Loca
         response.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))?;
     }
     decorate(session, &mut response, exchange);
-    let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-    if !bodiless {
+    if !is_bodiless(status) {
         response.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     response.insert_header(header::SERVER, SERVER)?;
-    if !keeps(session, exchange, reason) {
-        session.set_keepalive(None);
-    }
-    let is_head = session.req_header().method == Method::HEAD;
-    let ends = body.is_empty() || is_head || bodiless;
-    session.write_response_header(Box::new(response), ends).await?;
-    if !ends {
-        session.write_response_body(Some(body), true).await?;
-    }
-    Ok(())
+    Ok((response, body))
+}
+
+/// Whether responses of this status have no body, and no length.
+fn is_bodiless(status: StatusCode) -> bool {
+    status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
 /// Whether a request is a gRPC call, whose client looks for its status in a header of gRPC's own.
@@ -78,12 +95,12 @@ async fn send_grpc(session: &mut Session, exchange: &Exchange, reply: LocalReply
 }
 
 /// Whether the connection may stay after a reply.
-pub(super) fn keeps(session: &Session, exchange: &Exchange, reason: Reason) -> bool {
+pub(super) fn keeps(session: &ServerSession, exchange: &Exchange, reason: Reason) -> bool {
     reason.keeps_connection() && !exchange.is_closing() && can_drain(session)
 }
 
 /// Whether an unread request body is small enough to be read for the sake of the connection.
-fn can_drain(session: &Session) -> bool {
+fn can_drain(session: &ServerSession) -> bool {
     let headers = &session.req_header().headers;
     let length = headers.get(header::CONTENT_LENGTH).map(|it| it.to_str().ok().and_then(|it| it.parse::<u64>().ok()));
     match length {
@@ -139,7 +156,7 @@ fn strip_hop_by_hop(response: &mut ResponseHeader, name: &str) {
 }
 
 /// Applies what the route says of responses, whoever gave them.
-fn decorate(session: &Session, response: &mut ResponseHeader, exchange: &Exchange) {
+fn decorate(session: &ServerSession, response: &mut ResponseHeader, exchange: &Exchange) {
     for change in &exchange.granted {
         change.apply(response);
     }

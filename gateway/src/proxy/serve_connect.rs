@@ -6,13 +6,12 @@
 //! made of it here; a [`StandIn`] is its session from the beginning, and the connection itself
 //! waits in the exchange until a tunnel takes it or a refusal is written to it.
 
-use std::io::Cursor;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::{ServerSession, date};
-use pingora::proxy::{ProxyHttp as _, Session};
+use pingora::proxy::ProxyHttp as _;
 use pingora::{ErrorType, OrErr as _, Result};
 use tokio::io::AsyncWriteExt as _;
 
@@ -28,12 +27,10 @@ use crate::text::listed;
 const ADDED: usize = 4;
 
 /// A session for those who ask it about the request that the guard has judged; it reaches nobody.
-pub(super) fn session(stream: &mut ClientStream) -> Result<Box<Session>> {
+pub(super) fn session(stream: &mut ClientStream) -> Result<Box<ServerSession>> {
     let request = request(&stream.take_head())?;
-    // Pingora makes one of a connection only, so it gets one that is at its end.
-    let mut session = Box::new(Session::new_h1(Box::new(Cursor::new(Vec::new()))));
-    *session.as_downstream_mut() = ServerSession::new_custom(Box::new(StandIn::new(request)));
-    Ok(session)
+    // Boxed: it has room for all that the others are.
+    Ok(Box::new(ServerSession::new_custom(Box::new(StandIn::new(request)))))
 }
 
 /// The request of a judged head.
@@ -51,7 +48,11 @@ fn request(judged: &[u8]) -> Result<RequestHeader> {
 }
 
 /// Serves one such request; the stream comes back when another may follow.
-pub(super) async fn serve(gateway: &Gateway, stream: ClientStream, mut session: Box<Session>) -> Option<ClientStream> {
+pub(super) async fn serve(
+    gateway: &Gateway,
+    stream: ClientStream,
+    mut session: Box<ServerSession>,
+) -> Option<ClientStream> {
     let mut exchange = gateway.new_ctx();
     exchange.came_by(Arc::clone(stream.connection()));
     exchange.stream = Some(stream);
@@ -82,15 +83,16 @@ fn fail(exchange: &mut Exchange, what: &str) -> LocalReply {
 }
 
 /// Answers instead of a tunnel; the stream comes back when its client may ask for another.
-async fn refuse(session: &mut Session, exchange: &mut Exchange, reply: LocalReply) -> Option<ClientStream> {
-    let body = reply.body.clone();
+async fn refuse(session: &mut ServerSession, exchange: &mut Exchange, reply: LocalReply) -> Option<ClientStream> {
     let request = session.req_header();
     let stays = persists(request.version, &request.headers) && respond::keeps(session, exchange, reply.reason);
     // Taken by a tunnel that failed afterwards, of which its client knows.
     let mut stream = exchange.stream.take()?;
-    respond::send(session, exchange, reply).await.ok()?;
-    let mut bytes = wire(session.response_written()?, stays);
+    let (response, body) = respond::reply_of(session, exchange, reply).ok()?;
+    let mut bytes = wire(&response, stays);
     bytes.extend_from_slice(&body);
+    // For the log.
+    session.write_response_header(Box::new(response)).await.ok()?;
     if !stays {
         stream.answer_and_close(&bytes).await;
         return None;

@@ -175,7 +175,7 @@ fn is_target_byte(byte: u8) -> bool {
 /// For each byte, whether tokens may hold it (RFC 9110 §5.6.2).
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
-    let mut rest = table.as_mut_slice();
+    let mut rest: &mut [bool] = &mut table;
     let mut byte = 0_u8;
     while let Some((first, others)) = rest.split_first_mut() {
         *first = byte.is_ascii_alphanumeric()
