@@ -93,6 +93,7 @@ async fn refuse(session: &mut ServerSession, exchange: &mut Exchange, reply: Loc
     bytes.extend_from_slice(&body);
     // For the log.
     session.write_response_header(Box::new(response)).await.ok()?;
+    session.write_response_body(body, true).await.ok()?;
     if !stays {
         stream.answer_and_close(&bytes).await;
         return None;
