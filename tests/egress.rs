@@ -12,12 +12,14 @@ use crate::harness::{Client, Gateway, Response, Upstream, settings, wait_for};
 /// Runs the ignored tests of this file, `egress_clients` and `egress_tunnels` in a namespace of their own, whose only network is loopback.
 #[test]
 fn nothing_leaves_but_what_is_allowed() {
-    let script = "ip link set lo up && ip addr add 203.0.113.7/32 dev lo && ip addr add 10.9.9.9/32 dev lo && exec \"$0\" \"$@\"";
+    // The last one is public as addresses go, and is the gateway's own here.
+    let own = ["203.0.113.7", "10.9.9.9", "192.0.3.7"].map(|it| format!("ip addr add {it}/32 dev lo"));
+    let script = format!("ip link set lo up && {} && exec \"$0\" \"$@\"", own.join(" && "));
     // As root of a user namespace, or as the root that one is.
     let makes = |flags: &&str| Command::new("unshare").args([flags, "true"]).status().is_ok_and(|it| it.success());
     let flags = ["-rn", "-n"].into_iter().find(makes).expect("network namespaces can be made (unshare -rn)");
     let mut inside = Command::new("unshare");
-    inside.args([flags, "sh", "-c", script]).arg(std::env::current_exe().unwrap());
+    inside.args([flags, "sh", "-c", &script]).arg(std::env::current_exe().unwrap());
     let output = inside.args(["::inside::", "--ignored", "--test-threads", "2"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("0 failed") && !text.contains("running 0"), "{text}");
@@ -121,7 +123,7 @@ mod inside {
             ("a.b.wild.test", [127, 0, 0, 1]),
             ("private.wild.test", [10, 9, 9, 9]),
             ("meta.wild.test", [169, 254, 169, 254]),
-            ("own.wild.test", [203, 0, 113, 7]),
+            ("own.wild.test", [192, 0, 3, 7]),
         ]);
         let entries = entry("api.test", port, "TLS", "resolution: DNS")
             + &entry("*.wild.test", port, "TLS", "resolution: DYNAMIC_DNS")
@@ -151,6 +153,10 @@ mod inside {
             assert_eq!(answer.status, 403, "{name}");
             assert!(answer.text().contains("egress_address_forbidden"), "{name}: {}", answer.text());
         }
+        let named = "  egress: {allowedAddresses: [127.0.0.0/8, 192.0.3.7/32]}";
+        let meant = Gateway::start(&(proxy(&names, named, "") + &entries));
+        let (_, answer) = connect(&meant, &format!("own.wild.test:{port}"), "");
+        assert_eq!(answer.status, 200, "a document means it: {}", answer.text());
         let (_, answer) = connect(&gateway, &format!("nobody.wild.test:{port}"), "");
         assert_eq!((answer.status, answer.text().contains("egress_dns_failure")), (502, true));
         let metrics = gateway.ask_admin("GET", "/metrics").text();
@@ -410,7 +416,7 @@ mod inside {
     #[ignore = "runs in a network namespace"]
     fn what_is_outside_never_leads_inside() {
         let upstream = Upstream::echo("a");
-        let names = names(&[("out.test", [127, 0, 0, 1]), ("in.test", [127, 0, 0, 1])]);
+        let names = names(&[("out.test", [127, 0, 0, 1]), ("in.test", [127, 0, 0, 1]), ("back.test", [192, 0, 3, 7])]);
         let entry = |name: &str, location: &str| {
             format!(
                 "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec: {{hosts: [{name}.test], location: {location}, resolution: DNS, ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {}}}]}}\n",
@@ -425,11 +431,16 @@ mod inside {
                 + &crate::harness::gateway(&[80])
                 + &entry("out", "MESH_EXTERNAL")
                 + &entry("in", "MESH_INTERNAL")
+                + &entry("back", "MESH_EXTERNAL")
         };
         let gateway = Gateway::start(&config(""));
         assert_eq!([gateway.get("out.test", "/").status, gateway.get("in.test", "/").status], [503, 200]);
         let allowed = Gateway::start(&config(INTERNET));
         assert_eq!(allowed.get("out.test", "/").status, 200);
+        assert_eq!(allowed.get("back.test", "/").status, 503);
+        wait_for("that it has no address", || {
+            allowed.output().lines().any(|it| it.contains(" 503 UH ") && it.contains("back.test")).then_some(())
+        });
     }
 
     #[test]

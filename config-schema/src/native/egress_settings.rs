@@ -9,7 +9,7 @@ use crate::value::Duration;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct EgressSettings {
-    /// Networks that names may lead to though they are private or special.
+    /// Networks that names may lead to though they are private or special; one with public addresses in it names none of those.
     pub allowed_addresses: Vec<String>,
     /// What must be said in tunnels; default Verify.
     pub tls_in_tunnel: Option<TlsInTunnel>,

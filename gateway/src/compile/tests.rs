@@ -1,12 +1,18 @@
 //! Compiling resolves names to endpoints, takes clusters over and refuses what it cannot serve.
 
+use std::sync::LazyLock;
+
 use config_schema::read::read_text;
 use config_schema::validate;
 use proptest::prelude::*;
 
 use super::*;
+use crate::egress::target::Target;
+use crate::local_reply::egress_fault::EgressFault;
 use crate::routing::request::{Request, Scheme};
 use crate::routing::route::Action;
+use crate::routing::way_out::{Use, Way, WaysOut};
+use crate::snapshot::Service;
 
 const BASE: &str = "apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -148,6 +154,89 @@ proptest! {
                 prop_assert!(!problems.render_text().is_empty());
             }
         }
+    }
+}
+
+/// Destinations that clients of a forward proxy may reach, by name, wildcard and network.
+static WAYS: LazyLock<Arc<WaysOut>> = LazyLock::new(|| {
+    let entry = |name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+        )
+    };
+    let text = [
+        "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: p, namespace: istio-system}\n".to_owned(),
+        "spec: {egress: [{port: {number: 3128, name: p, protocol: HTTP_PROXY}, hosts: ['*/*']}]}\n".to_owned(),
+        entry("a", "hosts: [api.test], resolution: DNS, ports: [{number: 443, name: t, protocol: TLS}]"),
+        entry("b", "hosts: ['*.example.com'], resolution: DYNAMIC_DNS, ports: [{number: 443, name: t, protocol: TLS}]"),
+        entry("c", "hosts: [c.test], addresses: [127.0.0.0/8, '2001:db8::/32'], resolution: NONE, ports: [{number: 443, name: t, protocol: TLS}]"),
+    ]
+    .concat();
+    let snapshot = compiled(&text, None);
+    match &snapshot.listeners[0].service {
+        Service::Proxy(proxy) => Arc::clone(&proxy.ways),
+        other => panic!("{other:?}"),
+    }
+});
+
+/// The one form of a destination, and who lets a tunnel to it out.
+fn decision(text: &str) -> Option<(String, Result<(String, usize), EgressFault>)> {
+    let target = Target::parse(text, None).ok()?;
+    let way = WAYS.decide(&target, Use::Tunnel).map(|way| match way {
+        Way::Named(host, port) => (host.name.to_string(), port),
+        Way::Unnamed(fault) => panic!("{fault:?}"),
+    });
+    Some((target.to_string(), way))
+}
+
+proptest! {
+    /// Another case, a final dot, and its own form change nothing about a destination.
+    #[test]
+    fn a_destination_is_judged_alike_in_all_its_spellings(
+        labels in prop::collection::vec(
+            prop::sample::select(&["api", "test", "example", "com", "www", "xn--bcher-kva", "a_b", "127", "1", "0x7f", "0"][..]),
+            1..5,
+        ),
+        cases in prop::collection::vec(any::<bool>(), 64),
+        port in prop::sample::select(&["443", "80", "0443", "65536"][..]),
+    ) {
+        let host = labels.join(".");
+        let flipped: String = host
+            .chars()
+            .zip(&cases)
+            .map(|(it, upper)| if *upper { it.to_ascii_uppercase() } else { it })
+            .collect();
+        let plain = decision(&format!("{host}:{port}"));
+        prop_assert_eq!(&plain, &decision(&format!("{flipped}:{port}")));
+        let dotted = decision(&format!("{flipped}.:{port}"));
+        // Addresses have no final dot, in whatever spelling.
+        let is_number_like = labels.last().is_some_and(|it| it.starts_with(|it: char| it.is_ascii_digit()));
+        prop_assert_eq!(dotted, if is_number_like { None } else { plain.clone() });
+        if let Some((form, _)) = &plain {
+            prop_assert_eq!(&plain, &decision(form));
+        }
+    }
+
+    /// Every spelling of an IPv6 address is the address; none of an IPv4 one but the usual is one.
+    #[test]
+    fn an_address_is_judged_alike_in_all_its_spellings(bits in any::<u128>(), near in any::<bool>(), upper in any::<bool>()) {
+        let address = std::net::Ipv6Addr::from_bits(if near { bits >> 32 | 0x2001_0db8 << 96 } else { bits });
+        let groups = address.segments();
+        let long = groups.map(|it| format!("{it:04x}")).join(":");
+        let long = if upper { long.to_ascii_uppercase() } else { long };
+        prop_assert_eq!(decision(&format!("[{long}]:443")), decision(&format!("[{address}]:443")));
+        let v4 = std::net::Ipv4Addr::from_bits(bits as u32 & 0xff_ffff | 127 << 24);
+        let [a, b, c, d] = v4.octets();
+        for other in [
+            u32::from(v4).to_string(),
+            format!("{:#x}", u32::from(v4)),
+            format!("0{a:o}.{b}.{c}.{d}"),
+            format!("{a}.{b}.{}", u32::from(c) << 8 | u32::from(d)),
+            format!("{v4}."),
+        ] {
+            prop_assert_eq!(decision(&format!("{other}:443")), None, "{}", other);
+        }
+        prop_assert_eq!(decision(&format!("{v4}:443")).map(|it| it.1), Some(Ok(("c.test".to_owned(), 0))));
     }
 }
 

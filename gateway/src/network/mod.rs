@@ -1,5 +1,6 @@
 //! IP networks, for whoever decides by where somebody comes from.
 
+pub mod own;
 pub mod public;
 pub mod set;
 pub mod table;
@@ -27,6 +28,12 @@ impl Network {
         }
     }
 
+    /// Whether it is one address alone.
+    fn is_single(&self) -> bool {
+        let width = if self.address.is_ipv4() { 32 } else { 128 };
+        self.prefix >= width
+    }
+
     /// Whether it holds an address; an IPv4-mapped one counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
@@ -39,6 +46,11 @@ impl Network {
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
     }
+}
+
+/// Whether one network lies in another.
+pub fn is_within(inner: Network, outer: Network) -> bool {
+    inner.prefix >= outer.prefix && outer.contains(inner.address)
 }
 
 /// Whether an address is an IPv4 one in the clothes of IPv6.
@@ -63,20 +75,23 @@ pub fn masked(address: IpAddr, prefix: u8) -> IpAddr {
 /// Whether an address belongs to a machine's own surroundings, where no document of others is: link-local and
 /// unspecified addresses, and those at which clouds tell their secrets.
 pub fn is_reserved(address: IpAddr) -> bool {
-    /// Metadata services outside link-local networks: Azure, Oracle, Alibaba.
+    is_metadata(address)
+        || match address.to_canonical() {
+            IpAddr::V4(it) => it.is_link_local() || it.is_unspecified() || it.is_broadcast() || it.is_multicast(),
+            IpAddr::V6(it) => it.is_unicast_link_local() || it.is_unspecified() || it.is_multicast(),
+        }
+}
+
+/// Whether clouds tell their secrets at an address outside of link-local networks.
+fn is_metadata(address: IpAddr) -> bool {
+    /// Azure, Oracle, Alibaba.
     const METADATA: [Ipv4Addr; 3] =
         [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192), Ipv4Addr::new(100, 100, 100, 200)];
     /// AWS over IPv6.
     const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     match address.to_canonical() {
-        IpAddr::V4(it) => {
-            it.is_link_local()
-                || it.is_unspecified()
-                || it.is_broadcast()
-                || it.is_multicast()
-                || METADATA.contains(&it)
-        }
-        IpAddr::V6(it) => it.is_unicast_link_local() || it.is_unspecified() || it.is_multicast() || it == METADATA_V6,
+        IpAddr::V4(it) => METADATA.contains(&it),
+        IpAddr::V6(it) => it == METADATA_V6,
     }
 }
 

@@ -48,7 +48,8 @@ impl Dynamic {
         }
         let found = tokio::time::timeout(LOOKUP, self.resolver.lookup(&name)).await;
         let (addresses, _) = found.ok().flatten().ok_or(EgressFault::Unresolved)?;
-        let vetted = addresses.into_iter().filter(|it| admits(*it, networks));
+        let own = &self.resolver.own;
+        let vetted = addresses.into_iter().filter(|it| admits(*it, networks, |it| own.contains(it, Instant::now())));
         let mut members: Vec<SocketAddr> = vetted.map(|it: IpAddr| SocketAddr::new(it, *port)).collect();
         if members.is_empty() {
             return Err(EgressFault::Address);

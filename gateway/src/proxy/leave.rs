@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderName, Method, header};
 use pingora::Result as Outcome;
@@ -72,8 +73,8 @@ impl Gateway {
         // What runs in a tunnel goes where the tunnel was asked for, in TLS of the gateway's own.
         let inside = exchange.known().is_some_and(|it| it.connection.inside.is_some());
         let usage = if is_connect || inside { Use::Tunnel } else { Use::Requests };
-        let own = exchange.known().map(|it| it.connection.local.ip().to_canonical());
-        let plan = match plan((&self.dynamic.resolver, own), ways, target.clone(), usage).await {
+        let reached = exchange.known().map(|it| it.connection.local.ip().to_canonical());
+        let plan = match plan((&self.dynamic.resolver, reached), ways, target.clone(), usage).await {
             Ok(it) => it,
             Err(fault) => {
                 self.remember(exchange, (&target, usage), (fault, false));
@@ -145,9 +146,9 @@ fn stop<T>(exchange: &mut Exchange, reason: Reason) -> Flow<T> {
     Flow::Break(LocalReply::because(reason))
 }
 
-/// Decides about a destination, and finds and vets its addresses.
+/// Decides about a destination, and finds and vets its addresses; the client `reached` the gateway at one of its own.
 async fn plan(
-    (resolver, own): (&Resolver, Option<IpAddr>),
+    (resolver, reached): (&Resolver, Option<IpAddr>),
     ways: Arc<WaysOut>,
     target: Target,
     usage: Use,
@@ -167,7 +168,8 @@ async fn plan(
     };
     // What the document names itself was vetted by who wrote it.
     let is_named = way.port().is_some_and(|it| it.endpoints.is_some());
-    addresses.retain(|it| is_named || ways.admits(&way, &target, (it.ip(), own)));
+    let is_own = |it| reached == Some(it) || resolver.own.contains(it, Instant::now());
+    addresses.retain(|it| is_named || ways.admits(&way, it.ip(), is_own));
     if addresses.is_empty() {
         return Err(EgressFault::Address);
     }

@@ -199,16 +199,13 @@ impl WaysOut {
         }
     }
 
-    /// Whether an address may be dialled for a destination; `own` is the one that the client came to.
-    pub fn admits(&self, way: &Way, target: &Target, (address, own_address): (IpAddr, Option<IpAddr>)) -> bool {
-        let own: &[Network] = match way {
+    /// Whether an address may be dialled for a destination.
+    pub fn admits(&self, way: &Way, address: IpAddr, is_own: impl Fn(IpAddr) -> bool) -> bool {
+        let named: &[Network] = match way {
             Way::Named(host, _) => &host.networks,
             Way::Unnamed(_) => &[],
         };
-        // An address that a document names is as good as a public one.
-        let is_named = matches!((way, &target.host), (Way::Named(..), Host::Address(it)) if *it == address);
-        let is_loop = guard::is_public(address) && own_address == Some(address);
-        is_named || (!is_loop && (guard::admits(address, own) || guard::admits(address, &self.networks)))
+        guard::admits(address, named, &is_own) || guard::admits(address, &self.networks, &is_own)
     }
 }
 

@@ -18,6 +18,7 @@ use super::address::Address;
 use super::cluster::Cluster;
 use super::definition::{Discovery, DnsDiscovery, DnsName, Member};
 use crate::network::Network;
+use crate::network::own::OwnAddresses;
 use crate::network::public::admits;
 
 /// Shortest time between two queries for a name, whatever its time to live says.
@@ -31,6 +32,8 @@ const MAX_ADDRESSES: usize = 1024;
 #[derive(Clone)]
 pub struct Resolver {
     inner: Arc<TokioResolver>,
+    /// Where names must not lead: back here.
+    pub own: Arc<OwnAddresses>,
 }
 
 /// Addresses of a name, and how long they are good.
@@ -59,7 +62,7 @@ impl Resolver {
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
         let inner = builder.build().map_err(|error| format!("cannot set up DNS: {error}"))?;
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), own: Arc::new(OwnAddresses::new(std::time::Instant::now())) })
     }
 
     /// Keeps a cluster's endpoints up to date as long as it lives; the receiver hears of the first answer.
@@ -108,8 +111,10 @@ impl Resolver {
                 return Some(Answer { addresses: vec![at(ip)], valid: Duration::MAX });
             }
             let Ok(found) = self.inner.lookup_ip(candidate.as_ref()).await else { continue };
-            let valid = found.valid_until().saturating_duration_since(std::time::Instant::now());
-            let vetted = found.iter().filter(|it| guard.is_none_or(|named| admits(*it, named)));
+            let now = std::time::Instant::now();
+            let valid = found.valid_until().saturating_duration_since(now);
+            let is_own = |it| self.own.contains(it, now);
+            let vetted = found.iter().filter(|it| guard.is_none_or(|named| admits(*it, named, is_own)));
             let mut addresses: Vec<_> = vetted.map(at).collect();
             // Answers rotate; the same set must look the same.
             addresses.sort_by_key(|it| it.target.to_string());

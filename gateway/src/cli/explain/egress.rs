@@ -91,7 +91,7 @@ impl Teller<'_> {
                     self.step("address", format!("{it}, named by the document"));
                 }
             }
-            (None, Host::Address(address)) if ways.admits(way, target, (*address, None)) => {
+            (None, Host::Address(address)) if ways.admits(way, *address, |_| false) => {
                 self.step("address", format!("{address} may be dialled"));
             }
             (None, Host::Address(address)) => return self.refused(EgressFault::Address, &address.to_string()),
