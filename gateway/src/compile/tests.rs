@@ -179,8 +179,11 @@ static WAYS: LazyLock<Arc<WaysOut>> = LazyLock::new(|| {
     }
 });
 
-/// The one form of a destination, and who lets a tunnel to it out.
-fn decision(text: &str) -> Option<(String, Result<(String, usize), EgressFault>)> {
+/// Who lets a tunnel out, at which of its ports.
+type Decision = Result<(String, usize), EgressFault>;
+
+/// The one form of a destination, and what is decided about it.
+fn decision(text: &str) -> Option<(String, Decision)> {
     let target = Target::parse(text, None).ok()?;
     let way = WAYS.decide(&target, Use::Tunnel).map(|way| match way {
         Way::Named(host, port) => (host.name.to_string(), port),
