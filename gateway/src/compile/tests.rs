@@ -175,7 +175,7 @@ static WAYS: LazyLock<Arc<WaysOut>> = LazyLock::new(|| {
     let snapshot = compiled(&text, None);
     match &snapshot.listeners[0].service {
         Service::Proxy(proxy) => Arc::clone(&proxy.ways),
-        other => panic!("{other:?}"),
+        other @ (Service::Http(_) | Service::Tcp(_) | Service::Tls(_)) => panic!("{other:?}"),
     }
 });
 
