@@ -26,7 +26,7 @@ struct Known {
 impl OwnAddresses {
     /// Reads them for the first time.
     pub fn new(now: Instant) -> Self {
-        Self { known: ArcSwap::from_pointee(read(now).unwrap_or(Known { addresses: HashSet::new(), until: now })) }
+        Self { known: ArcSwap::from_pointee(read(now, &HashSet::new())) }
     }
 
     /// Whether an address is one of them.
@@ -35,29 +35,23 @@ impl OwnAddresses {
         if now < known.until {
             return known.addresses.contains(&address);
         }
-        match read(now) {
-            Some(fresh) => {
-                let found = fresh.addresses.contains(&address);
-                self.known.store(Arc::new(fresh));
-                found
-            }
-            // Better those of before than none.
-            None => known.addresses.contains(&address),
-        }
+        let fresh = read(now, &known.addresses);
+        let found = fresh.addresses.contains(&address);
+        self.known.store(Arc::new(fresh));
+        found
     }
 }
 
-fn read(now: Instant) -> Option<Known> {
-    match if_addrs::get_if_addrs() {
-        Ok(found) => {
-            let addresses = found.iter().map(|it| it.ip()).collect();
-            Some(Known { addresses, until: now + GOOD_FOR })
-        }
+/// What the system says; better those of `before` than none when it says nothing.
+fn read(now: Instant, before: &HashSet<IpAddr>) -> Known {
+    let addresses = match if_addrs::get_if_addrs() {
+        Ok(found) => found.iter().map(if_addrs::Interface::ip).collect(),
         Err(error) => {
             log::warn!("cannot read this machine's own addresses: {error}");
-            None
+            before.clone()
         }
-    }
+    };
+    Known { addresses, until: now + GOOD_FOR }
 }
 
 #[cfg(test)]
