@@ -57,7 +57,11 @@ def family(pid):
     """The process and its children."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
+        try:
+            children = (task / "children").read_text().split()
+        except FileNotFoundError:  # the thread has ended since
+            continue
+        for child in children:
             found += family(int(child))
     return found
 

@@ -1,4 +1,4 @@
-"""Measures tunnels (CONNECT) of the forward proxy beside squid and a bare copy: what a MiB and a new tunnel cost in CPU.
+"""Measures what a MiB in a tunnel (CONNECT) and a new tunnel cost, beside squid, tinyproxy and a bare copy.
 
 All but the copy write access logs. They take turns in short slices, so that a machine that slows down does so for all of
 them. Everything runs on loopback; the tunnels lead to an nginx of the benchmark's own.
@@ -75,6 +75,14 @@ def squid(folder, port, backend, _):
     return ["squid", "-N", "-f", str(config)]
 
 
+def tinyproxy(folder, port, backend, _):
+    config = folder / "tinyproxy.conf"
+    config.write_text(
+        f'Port {port}\nListen 127.0.0.1\nConnectPort {backend}\nMaxClients 200\nLogFile "{folder}/tinyproxy.log"\nLogLevel Connect\n'
+    )
+    return ["tinyproxy", "-d", "-c", str(config)]
+
+
 def plain(_, port, backend, __, binary):
     return [os.path.abspath(binary), str(port), str(backend)]
 
@@ -119,7 +127,7 @@ def main():
     bare = lambda *it: plain(*it, options.plain)
     kinds = [("sluice", sluice)]
     kinds += [("copy", bare)] if options.plain else []
-    kinds += [("squid", squid)] if shutil.which("squid") else []
+    kinds += [(make.__name__, make) for make in (squid, tinyproxy) if shutil.which(make.__name__)]
     proxies = []
     try:
         for name, make in kinds:

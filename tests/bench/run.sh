@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 for tool in nginx haproxy wrk redis-server squid; do command -v "$tool" >/dev/null || missing="${missing:-} $tool"; done
+command -v tinyproxy >/dev/null || missing="${missing:-} tinyproxy-bin"
 command -v h2load >/dev/null || missing="${missing:-} nghttp2-client"
 if [ -n "${missing:-}" ]; then
   echo "installing what the benchmark compares with:$missing"
