@@ -222,6 +222,12 @@ mod inside {
         for name in ["proxy-authorization", "proxy-connection", "x-forwarded-for", "via", "forwarded", "x-request-id"] {
             assert_eq!(good.echoed(name), None, "{name}");
         }
+        let keeping = "  egress: {allowedAddresses: [127.0.0.0/8], keepVia: true}";
+        let keeping = Gateway::start(&(proxy(&names, keeping, "") + &entries));
+        let kept = Client::connect(keeping.address(8081))
+            .send(&format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n{inside}\r\n"));
+        assert_eq!(kept.echoed("via").as_deref(), Some("1.1 inner"));
+        assert_eq!(kept.echoed("x-forwarded-for"), None);
         let bad = ask("http://evil.test/", "evil.test", "");
         assert_eq!((bad.status, bad.text().contains("egress_host_not_allowed")), (403, true));
         assert_eq!(ask(&format!("http://{host}/"), &host, "").status, 200, "the connection goes on");

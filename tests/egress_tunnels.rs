@@ -3,7 +3,7 @@
 mod inside {
     use std::io::{Read as _, Write as _};
 
-    use crate::egress::{connect, entry, listener, names, one_way_out, own, proxy, tunnel};
+    use crate::egress::{INTERNET, connect, entry, listener, names, one_way_out, own, proxy, tunnel};
     use crate::harness::tls::{Ask, Authority};
     use crate::harness::{Client, Gateway, wait_for};
 
@@ -107,5 +107,57 @@ mod inside {
         begun.write_all(&Ask::new("a.test", &Authority::new()).hello()).unwrap();
         assert_eq!(begun.read(&mut [0]).ok(), Some(0), "it is closed");
         wait_for("the destination's side is closed", || (!seen.lock().unwrap().is_empty()).then_some(()));
+    }
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
+    fn a_listener_says_itself_what_must_be_said_in_its_tunnels() {
+        let (address, seen) = listener();
+        let port = address.port();
+        let target = format!("a.test:{port}");
+        let ends = |more: &str| {
+            let (_names, gateway) = one_way_out("a.test", port, more);
+            let mut stream = tunnel(&gateway, &target);
+            stream.write_all(b"no handshake").unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            // Nobody answers, so it ends when what was said has passed, or may not.
+            stream.read_to_end(&mut Vec::new()).ok();
+            gateway
+        };
+        let policy = |name: &str, ports: &str, says: &str| {
+            own("EgressPolicy", name, &format!("ports: [{ports}], tunnels: {{tlsInTunnel: {says}}}"))
+        };
+        drop(ends(&(policy("strict", "8081", "Require") + &policy("lax", "8081", "Off"))));
+        assert!(seen.lock().unwrap().is_empty(), "the strictest says");
+        drop(ends(&policy("elsewhere", "8082", "Require")));
+        wait_for("what another listener would refuse", || {
+            (seen.lock().unwrap().as_slice() == [b"no handshake".to_vec()]).then_some(())
+        });
+    }
+
+    #[test]
+    #[ignore = "runs in a network namespace"]
+    fn a_tunnel_may_end_at_shutdown_and_does_not_keep_the_process() {
+        let (address, seen) = listener();
+        let target = format!("a.test:{}", address.port());
+        let (_names, mut gateway) = one_way_out("a.test", address.port(), "");
+        let proxy_address = gateway.address(8081);
+        let mut stream = tunnel(&gateway, &target);
+        gateway.signal("TERM");
+        wait_for("no new clients", || std::net::TcpStream::connect(proxy_address).is_err().then_some(()));
+        stream.write_all(b"late").unwrap();
+        assert!(gateway.is_running(), "a tunnel is still open");
+        drop(stream);
+        assert!(gateway.wait().success());
+        assert_eq!(seen.lock().unwrap().as_slice(), [b"late".to_vec()]);
+
+        let names = names(&[("a.test", [127, 0, 0, 1])]);
+        let brief = format!("{INTERNET}\n  meshConfig: {{defaultConfig: {{terminationDrainDuration: 1s}}}}");
+        let entry = entry("a.test", address.port(), "TCP", "resolution: DNS");
+        let mut gateway = Gateway::start(&(proxy(&names, &brief, "") + &entry));
+        let mut stream = tunnel(&gateway, &target);
+        gateway.signal("TERM");
+        assert!(gateway.wait().success());
+        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "it ends with the process");
     }
 }

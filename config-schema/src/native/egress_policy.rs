@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::istio::gateway::ServerTls;
 use crate::istio::shared::LabelSelector;
+use crate::native::egress_settings::TlsInTunnel;
 use crate::value::Duration;
 
 /// What holds for forward proxies (Sidecar listeners of protocol HTTP_PROXY or HTTPS_PROXY).
@@ -62,4 +63,6 @@ pub struct TunnelBounds {
     pub max_duration: Option<Duration>,
     /// Longest silence in a tunnel; stands for `egress.idleTimeout` of GatewaySettings.
     pub idle_timeout: Option<Duration>,
+    /// What must be said in tunnels; stands for `egress.tlsInTunnel` of GatewaySettings. Of several policies the strictest says.
+    pub tls_in_tunnel: Option<TlsInTunnel>,
 }

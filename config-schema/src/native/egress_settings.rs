@@ -13,6 +13,8 @@ pub struct EgressSettings {
     pub allowed_addresses: Vec<String>,
     /// What must be said in tunnels; default Verify.
     pub tls_in_tunnel: Option<TlsInTunnel>,
+    /// Passes on what clients say of the proxies before (`Via`, RFC 9110 §7.6.3); default false, since it speaks of the inside.
+    pub keep_via: bool,
     /// Longest silence in a tunnel; default 10m.
     pub idle_timeout: Option<Duration>,
     /// Longest life of a tunnel; default none.
@@ -24,12 +26,14 @@ pub struct EgressSettings {
 }
 
 /// What must be said in tunnels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+///
+/// From the laxest to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 pub enum TlsInTunnel {
+    /// Anything.
+    Off,
     /// On ports of protocol TLS and HTTPS, a handshake that names the host of CONNECT.
     Verify,
     /// The same on all ports.
     Require,
-    /// Anything.
-    Off,
 }

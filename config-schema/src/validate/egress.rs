@@ -16,7 +16,8 @@ pub(super) fn policy(resource: &Resource<EgressPolicy>, problems: &mut Problems)
     for (index, port) in ports.iter().enumerate() {
         check.port(format_args!("spec.ports[{index}]"), *port);
     }
-    let TunnelBounds { per_client: _, per_host: _, max_bytes: _, max_duration, idle_timeout } = tunnels;
+    let TunnelBounds { per_client: _, per_host: _, max_bytes: _, max_duration, idle_timeout, tls_in_tunnel: _ } =
+        tunnels;
     check.at_least_1ms("spec.tunnels.maxDuration", *max_duration);
     check.at_least_1ms("spec.tunnels.idleTimeout", *idle_timeout);
     if let Some(it) = interception {

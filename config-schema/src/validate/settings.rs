@@ -119,6 +119,7 @@ fn egress(check: &mut Check<'_, GatewaySettings>, it: &EgressSettings) {
     let EgressSettings {
         allowed_addresses,
         tls_in_tunnel: _,
+        keep_via: _,
         idle_timeout,
         max_duration,
         connect_timeout,

@@ -124,7 +124,14 @@ fn ways(
     };
     let settings = &config.settings.egress;
     let template = Arc::new(clusters.template("passthrough.invalid", 80)?);
-    Ok(WaysOut::new(hosts, (others, template), networks(&settings.allowed_addresses).into(), tunnels(settings, &own)))
+    let tunnels = tunnels(settings, &own);
+    Ok(WaysOut::new(
+        hosts,
+        (others, template),
+        networks(&settings.allowed_addresses).into(),
+        tunnels,
+        settings.keep_via,
+    ))
 }
 
 /// The policies of this gateway, oldest first as all documents are.
@@ -226,6 +233,7 @@ pub(super) fn networks(written: &[String]) -> Vec<Network> {
 fn tunnels(settings: &EgressSettings, policies: &[&Resource<EgressPolicy>]) -> TunnelTerms {
     let EgressSettings {
         allowed_addresses: _,
+        keep_via: _,
         tls_in_tunnel,
         idle_timeout,
         max_duration,
@@ -237,8 +245,9 @@ fn tunnels(settings: &EgressSettings, policies: &[&Resource<EgressPolicy>]) -> T
     let at_most = |of: fn(&TunnelBounds) -> u32| {
         policies.iter().map(|it| of(&it.spec.tunnels)).filter(|it| *it > 0).min().unwrap_or(0)
     };
+    let strictest = policies.iter().filter_map(|it| it.spec.tunnels.tls_in_tunnel).max();
     TunnelTerms {
-        says: match tls_in_tunnel.unwrap_or(TlsInTunnel::Verify) {
+        says: match strictest.or(*tls_in_tunnel).unwrap_or(TlsInTunnel::Verify) {
             TlsInTunnel::Verify => InTunnel::Verify,
             TlsInTunnel::Require => InTunnel::Require,
             TlsInTunnel::Off => InTunnel::Off,

@@ -34,10 +34,9 @@ use crate::upstream::dns::Resolver;
 use crate::upstream::retry::Policy;
 
 /// Headers that speak of the inside; nothing outside learns them.
-const INSIDE: [HeaderName; 7] = [
+const INSIDE: [HeaderName; 6] = [
     header::PROXY_AUTHORIZATION,
     header::FORWARDED,
-    header::VIA,
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-real-ip"),
@@ -88,7 +87,7 @@ impl Gateway {
         if is_connect {
             return connect::tunnel(session, exchange, plan, self).await;
         }
-        clean(session.req_header_mut());
+        clean(session.req_header_mut(), plan.ways.keeps_via);
         exchange.way = Taken::Forwarded(route(&plan, template(&plan, inside), &self.dynamic), 0);
         Ok(Found::Forward)
     }
@@ -205,9 +204,12 @@ fn note(exchange: &mut Exchange, plan: &Plan) {
 }
 
 /// Takes out what speaks of the inside.
-fn clean(request: &mut RequestHeader) {
-    let told =
-        |it: &HeaderName| INSIDE.contains(it) || INSIDE_PREFIXES.iter().any(|prefix| it.as_str().starts_with(prefix));
+fn clean(request: &mut RequestHeader, keeps_via: bool) {
+    let told = |it: &HeaderName| {
+        INSIDE.contains(it)
+            || (*it == header::VIA && !keeps_via)
+            || INSIDE_PREFIXES.iter().any(|prefix| it.as_str().starts_with(prefix))
+    };
     let names: Vec<HeaderName> = request.headers.keys().filter(|it| told(it)).cloned().collect();
     for name in names {
         request.remove_header(&name);

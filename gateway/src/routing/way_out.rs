@@ -113,6 +113,8 @@ pub struct WaysOut {
     pub networks: Box<[Network]>,
     /// How tunnels behave.
     pub tunnels: TunnelTerms,
+    /// Whether `Via` of clients goes out with their requests.
+    pub keeps_via: bool,
 }
 
 /// What happens to destinations that nobody names.
@@ -142,6 +144,7 @@ impl WaysOut {
         (others, template): (Others, Arc<Definition>),
         networks: Box<[Network]>,
         tunnels: TunnelTerms,
+        keeps_via: bool,
     ) -> Self {
         let (mut exact, mut wildcards, mut named) = (HashMap::new(), HashMap::new(), Vec::new());
         for (host, addresses) in hosts {
@@ -152,7 +155,16 @@ impl WaysOut {
                 None => exact.entry(host.name.as_ref().into()).or_insert(host),
             };
         }
-        Self { exact, wildcards, addresses: named.into_iter().collect(), template, others, networks, tunnels }
+        Self {
+            exact,
+            wildcards,
+            addresses: named.into_iter().collect(),
+            template,
+            others,
+            networks,
+            tunnels,
+            keeps_via,
+        }
     }
 
     /// Every host, for people.
