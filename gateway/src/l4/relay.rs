@@ -228,11 +228,12 @@ impl<'a> OneWay<'a> {
         let passed = self.part.1;
         self.meter.count(passed);
         self.quiet = if passed < SMALL_READ { self.quiet.saturating_add(1) } else { 0 };
-        let carries_much = self.buffer.len() == BUFFER;
-        if self.quiet == 0 && !carries_much {
-            self.buffer = vec![0; BUFFER];
-        } else if self.quiet >= QUIET || self.quiet > 0 && !carries_much {
+        let carried_much = self.buffer.len() == BUFFER;
+        let carries_much = self.quiet == 0 || (carried_much && self.quiet < QUIET);
+        if !carries_much {
             self.buffer = Vec::new();
+        } else if !carried_much {
+            self.buffer = vec![0; BUFFER];
         }
     }
 }

@@ -30,8 +30,12 @@ impl Network {
 
     /// Whether it is one address alone.
     fn is_single(&self) -> bool {
-        let width = if self.address.is_ipv4() { 32 } else { 128 };
-        self.prefix >= width
+        self.prefix >= width(self.address)
+    }
+
+    /// Whether it lies in another.
+    fn is_within(&self, outer: Self) -> bool {
+        self.prefix >= outer.prefix && outer.contains(self.address)
     }
 
     /// Whether it holds an address; an IPv4-mapped one counts as IPv4.
@@ -48,9 +52,9 @@ impl Network {
     }
 }
 
-/// Whether one network lies in another.
-pub fn is_within(inner: Network, outer: Network) -> bool {
-    inner.prefix >= outer.prefix && outer.contains(inner.address)
+/// Bits of an address.
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 /// Whether an address is an IPv4 one in the clothes of IPv6.

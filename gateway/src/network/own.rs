@@ -24,9 +24,9 @@ struct Known {
 }
 
 impl OwnAddresses {
-    /// Reads them for the first time.
+    /// Those that are read when somebody asks.
     pub fn new(now: Instant) -> Self {
-        Self { known: ArcSwap::from_pointee(read(now, &HashSet::new())) }
+        Self { known: ArcSwap::from_pointee(Known { addresses: HashSet::new(), until: now }) }
     }
 
     /// Whether an address is one of them.

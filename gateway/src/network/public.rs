@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Network, is_mapped, is_metadata, is_within};
+use super::{Network, is_mapped, is_metadata};
 
 /// IPv4 networks that are not public (IANA's registry of special-purpose addresses), and metadata services in public ones.
 const SPECIAL_V4: [(Ipv4Addr, u8); 18] = [
@@ -69,11 +69,15 @@ fn global_v6() -> Network {
 }
 
 /// Whether an address may be dialled: it is public and not the gateway's own, or in a network that somebody named.
-pub fn admits(address: IpAddr, named: &[Network], is_own: impl FnOnce(IpAddr) -> bool) -> bool {
+pub fn admits<'a>(
+    address: IpAddr,
+    named: impl IntoIterator<Item = &'a Network>,
+    is_own: impl FnOnce(IpAddr) -> bool,
+) -> bool {
     if is_mapped(address) {
         return false;
     }
-    named.iter().any(|it| names(*it, address)) || (is_public(address) && !is_own(address))
+    named.into_iter().any(|it| names(*it, address)) || (is_public(address) && !is_own(address))
 }
 
 /// Whether a network was named for an address that is not public, or that is the gateway's own.
@@ -87,9 +91,9 @@ fn names(network: Network, address: IpAddr) -> bool {
 /// Whether no address of a network is public.
 fn is_special(network: Network) -> bool {
     match network.address {
-        IpAddr::V4(_) => special_v4().any(|it| is_within(network, it)),
-        IpAddr::V6(_) if is_within(network, global_v6()) => special_v6().any(|it| is_within(network, it)),
-        IpAddr::V6(_) => !is_within(global_v6(), network),
+        IpAddr::V4(_) => special_v4().any(|it| network.is_within(it)),
+        IpAddr::V6(_) if network.is_within(global_v6()) => special_v6().any(|it| network.is_within(it)),
+        IpAddr::V6(_) => !global_v6().is_within(network),
     }
 }
 

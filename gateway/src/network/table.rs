@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
 
-use super::{Network, masked};
+use super::{Network, masked, width};
 
 /// Values by the networks that they are for; of several that hold an address, the one that was added first counts.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl<T> FromIterator<(Network, T)> for NetworkTable<T> {
     fn from_iter<I: IntoIterator<Item = (Network, T)>>(entries: I) -> Self {
         let mut table = Self { values: HashMap::default(), prefixes: Vec::new() };
         for (order, (Network { address, prefix }, value)) in entries.into_iter().enumerate() {
-            let prefix = prefix.min(if address.is_ipv4() { 32 } else { 128 });
+            let prefix = prefix.min(width(address));
             table.values.entry((masked(address, prefix), prefix)).or_insert((order, value));
             table.prefixes.push(prefix);
         }

@@ -48,8 +48,7 @@ impl Dynamic {
         }
         let found = tokio::time::timeout(LOOKUP, self.resolver.lookup(&name)).await;
         let (addresses, _) = found.ok().flatten().ok_or(EgressFault::Unresolved)?;
-        let own = &self.resolver.own;
-        let vetted = addresses.into_iter().filter(|it| admits(*it, networks, |it| own.contains(it, Instant::now())));
+        let vetted = addresses.into_iter().filter(|it| admits(*it, networks, |it| self.resolver.is_own(it)));
         let mut members: Vec<SocketAddr> = vetted.map(|it: IpAddr| SocketAddr::new(it, *port)).collect();
         if members.is_empty() {
             return Err(EgressFault::Address);

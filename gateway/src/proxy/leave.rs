@@ -6,7 +6,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::{HeaderName, Method, header};
 use pingora::Result as Outcome;
@@ -167,7 +166,7 @@ async fn plan(
     };
     // What the document names itself was vetted by who wrote it.
     let is_named = way.port().is_some_and(|it| it.endpoints.is_some());
-    let is_own = |it| reached == Some(it) || resolver.own.contains(it, Instant::now());
+    let is_own = |it| reached == Some(it) || resolver.is_own(it);
     addresses.retain(|it| is_named || ways.admits(&way, it.ip(), is_own));
     if addresses.is_empty() {
         return Err(EgressFault::Address);

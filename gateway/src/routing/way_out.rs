@@ -212,12 +212,12 @@ impl WaysOut {
     }
 
     /// Whether an address may be dialled for a destination.
-    pub fn admits(&self, way: &Way, address: IpAddr, is_own: impl Fn(IpAddr) -> bool) -> bool {
+    pub fn admits(&self, way: &Way, address: IpAddr, is_own: impl FnOnce(IpAddr) -> bool) -> bool {
         let named: &[Network] = match way {
             Way::Named(host, _) => &host.networks,
             Way::Unnamed(_) => &[],
         };
-        guard::admits(address, named, &is_own) || guard::admits(address, &self.networks, &is_own)
+        guard::admits(address, named.iter().chain(&self.networks), is_own)
     }
 }
 

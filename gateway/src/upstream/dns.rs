@@ -33,7 +33,7 @@ const MAX_ADDRESSES: usize = 1024;
 pub struct Resolver {
     inner: Arc<TokioResolver>,
     /// Where names must not lead: back here.
-    pub own: Arc<OwnAddresses>,
+    own: Arc<OwnAddresses>,
 }
 
 /// Addresses of a name, and how long they are good.
@@ -85,6 +85,11 @@ impl Resolver {
         Some((found.iter().take(MAX_ADDRESSES).collect(), found.valid_until()))
     }
 
+    /// Whether an address is one of this machine.
+    pub fn is_own(&self, address: std::net::IpAddr) -> bool {
+        self.own.contains(address, std::time::Instant::now())
+    }
+
     async fn resolve(&self, discovery: &DnsDiscovery) -> Option<Answer> {
         let mut answer = Answer { addresses: Vec::new(), valid: discovery.refresh };
         let mut any = false;
@@ -111,10 +116,8 @@ impl Resolver {
                 return Some(Answer { addresses: vec![at(ip)], valid: Duration::MAX });
             }
             let Ok(found) = self.inner.lookup_ip(candidate.as_ref()).await else { continue };
-            let now = std::time::Instant::now();
-            let valid = found.valid_until().saturating_duration_since(now);
-            let is_own = |it| self.own.contains(it, now);
-            let vetted = found.iter().filter(|it| guard.is_none_or(|named| admits(*it, named, is_own)));
+            let valid = found.valid_until().saturating_duration_since(std::time::Instant::now());
+            let vetted = found.iter().filter(|it| guard.is_none_or(|named| admits(*it, named, |it| self.is_own(it))));
             let mut addresses: Vec<_> = vetted.map(at).collect();
             // Answers rotate; the same set must look the same.
             addresses.sort_by_key(|it| it.target.to_string());
